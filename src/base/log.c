@@ -1,0 +1,72 @@
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static enum log_level log_threshold = LOG_INFO;
+
+static const char *const level_names[] = {
+        [LOG_ERROR] = "error",
+        [LOG_WARN] = "warn",
+        [LOG_INFO] = "info",
+        [LOG_DEBUG] = "debug",
+};
+
+void log_set_level(enum log_level level)
+{
+        log_threshold = level;
+}
+
+int log_level_parse(const char *name, enum log_level *ret_level)
+{
+        for (size_t i = 0; i < ARRAY_SIZE(level_names); i++) {
+                if (strcmp(name, level_names[i]) == 0) {
+                        *ret_level = (enum log_level)i;
+                        return 0;
+                }
+        }
+        return -EINVAL;
+}
+
+const char *log_safe(const char *text, char *buffer, unsigned long size)
+{
+        unsigned long n = 0;
+
+        for (; text[n] && n + 1 < size; n++)
+                buffer[n] = text[n] > 0x1f && text[n] < 0x7f && text[n] != '"' ? text[n] : '?';
+        buffer[n] = 0;
+        return buffer;
+}
+
+void log_event(enum log_level level, const char *event, const char *format, ...)
+{
+        char line[2048];
+        struct timespec now;
+        struct tm utc;
+        size_t used;
+        va_list args;
+
+        if (level > log_threshold)
+                return;
+
+        clock_gettime(CLOCK_REALTIME, &now);
+        gmtime_r(&now.tv_sec, &utc);
+        used = strftime(line, sizeof line, "%Y-%m-%dT%H:%M:%S", &utc);
+        used += (size_t)snprintf(line + used, sizeof line - used, ".%03ldZ %s %s ", now.tv_nsec / 1000000,
+                level_names[level], event);
+
+        va_start(args, format);
+        int n = vsnprintf(line + used, sizeof line - used - 1, format, args);
+        va_end(args);
+        used = MIN(used + (size_t)MAX(n, 0), sizeof line - 2);
+        line[used++] = '\n';
+
+        /* One write a line: lines of several processes on one stderr do not mix. A log that cannot be written
+         * has no better place to say so. */
+        if (write(STDERR_FILENO, line, used) < 0)
+                return;
+}

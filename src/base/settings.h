@@ -1,0 +1,76 @@
+#pragma once
+
+/*
+ * Every setting and every limit of mayfly, in one table (settings.c). Read from environment variables, then
+ * `.env` in the working directory, then command-line flags, each overriding the one before. `--help` and
+ * docs/settings.md are printed from the table.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/log.h"
+
+struct settings {
+        uint32_t http_port;
+        char *http_host;
+        char *auth_token; /* comma separated tokens, or NULL */
+        char *data_dir;
+
+        uint32_t max_containers;
+        uint32_t max_cpus_milli; /* CPU share of one cell, thousandths of a core */
+        uint64_t max_memory_bytes;
+        uint32_t max_processes;
+        uint64_t max_tmp_bytes;
+        uint32_t max_tmp_files;
+        uint32_t max_open_files;
+        uint64_t output_max_bytes; /* result, stdout and stderr, each */
+        uint64_t code_max_bytes;
+        uint64_t body_max_bytes;
+        uint32_t timeout_script_ms;
+        uint32_t queue_max;
+        uint32_t queue_timeout_ms;
+        uint32_t spare_cells; /* waiting cells kept per language */
+        uint64_t cache_max_bytes;
+
+        uint32_t http_connections_max;
+        uint64_t http_header_max_bytes;
+        uint32_t http_header_timeout_ms;
+        uint32_t http_body_timeout_ms;
+        uint32_t http_idle_timeout_ms;
+        uint32_t drain_timeout_ms;
+
+        bool gpu_enabled; /* refused until it is built */
+        char *redis_host; /* likewise */
+        uint32_t redis_port;
+        char *redis_password;
+        uint32_t redis_db;
+
+        char *python;
+        char *node;
+        char *runtimes; /* comma separated: python, node; tests: fake */
+        uint32_t uid_base;
+        char *cgroup_parent;
+        char *allow_missing_walls;
+        enum log_level log_level;
+};
+
+enum { SETTINGS_HELP = 1, SETTINGS_VERSION = 2, SETTINGS_MARKDOWN = 3 };
+
+/*
+ * Fills ret_settings. 0; SETTINGS_HELP, _VERSION, _MARKDOWN if the flags asked for that (nothing else is
+ * checked then); or -EINVAL with a message in `error` that names the setting, what was wrong, and what to do.
+ * env_file may be absent. The caller calls settings_deinit() in every case.
+ */
+int settings_load(int argc, char **argv, char **environment, const char *env_file,
+        struct settings *ret_settings, char *error, size_t error_size);
+void settings_deinit(struct settings *settings);
+
+/* The settings as NAME=value strings for a child's environment, NULL-terminated, owned by the caller; NULL
+ * when memory is out. */
+char **settings_environment(const struct settings *settings);
+void settings_environment_free(char **environment);
+
+void settings_print_help(const char *program);
+void settings_print_markdown(void);

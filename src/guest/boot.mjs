@@ -1,0 +1,45 @@
+// What the keeper executes: `node [flags] boot.mjs javascript` or `… typescript`. It warms up, then turns into a
+// template that is forked for each call; every forked child goes on below the line that serves.
+
+import vm from 'node:vm';
+
+import { addon } from './addon.mjs';
+import { becomeCell, cleanSurroundings, concludeWith, startClock } from './cell.mjs';
+import { installOutput, withoutOutput } from './stdio.mjs';
+
+const templates = {
+  javascript: () => import('./javascript_template.mjs'),
+  typescript: () => import('./typescript_template.mjs'),
+};
+
+const load = templates[process.argv[2]];
+if (!load) throw new Error(`usage: boot.mjs ${Object.keys(templates).join('|')}`);
+const { actions, selfTest, warmTemplate, warmCell } = await load();
+
+installOutput();
+cleanSurroundings();
+await withoutOutput(warmTemplate);
+setImmediate(serve); // so that nothing of this module is still being evaluated in a cell
+
+function serve() {
+  const drawFresh = () => vm.runInNewContext('Math.random()');
+  const role = addon.serve(`Node.js ${process.versions.node}`, () => Math.random(), drawFresh);
+
+  becomeCell();
+  if (role === 'selftest') selfTest();
+  else prepareCell();
+}
+
+/** A spare cell has time: it takes the path of a call once, so that its pages are its own already. */
+async function prepareCell() {
+  if (!addon.waiting()) await withoutOutput(warmCell);
+  setImmediate(serveCall); // a script's first turn is one of the event loop, not one among promises
+}
+
+function serveCall() {
+  const call = addon.receive();
+  startClock();
+  const action = actions[call.mode];
+  if (!action) throw new Error(`no action for mode ${call.mode}`);
+  concludeWith(action(call));
+}

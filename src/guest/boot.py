@@ -1,0 +1,185 @@
+"""What a Python template and its cells run: `python3 -I -B boot.py`.
+
+The template imports what scripts commonly use, then waits in C (mayfly_guest.serve) and is forked once for
+each cell. A cell serves one call: it readies itself, says so, waits, runs the script, reports, ends.
+"""
+
+import gc
+import os
+import sys
+
+# Functions that modules want called around a fork. Called in every cell they cost more than the script does,
+# mostly to renew locks that nobody can hold: a template has one thread. So a cell takes over only what they
+# do for its randomness, and registers them again for the forks that the script itself makes.
+fork_hooks = []
+register_at_fork = os.register_at_fork
+os.register_at_fork = lambda **hooks: fork_hooks.append(hooks)
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+import mayfly_guest as guest  # noqa: E402
+import mayfly_report as report  # noqa: E402
+import mayfly_script as script  # noqa: E402
+
+# Slow to import and often imported: together about 90 ms that a call would otherwise spend.
+WARM_MODULES = """
+abc argparse ast asyncio base64 binascii bisect calendar collections collections.abc concurrent.futures
+contextlib copy csv dataclasses datetime decimal difflib enum fractions functools glob gzip hashlib heapq hmac
+html http.client inspect io itertools json logging math numbers operator os.path pathlib pickle platform
+pprint queue random re secrets shutil socket statistics string struct subprocess tempfile textwrap threading
+time traceback types typing unicodedata urllib.parse urllib.request uuid weakref zlib zoneinfo
+""".split()
+
+WARM_SCRIPT = """
+import json
+def double(n):
+    return n * 2
+total: int = sum(double(n) for n in range(10))
+try:
+    event["missing"]
+except KeyError as error:
+    note = f"{error!r} {total:5d}"
+return {"note": note, "text": json.dumps(event), "list": [1, 2.5, None, True, "é"]}
+"""
+
+
+# In the template
+
+
+def warm_up():
+    for name in WARM_MODULES:
+        try:
+            __import__(name)
+        except ImportError:  # distributions leave parts of the library out
+            pass
+    rehearse()
+    sys.path.remove(HERE)
+    sys.path_importer_cache.pop(HERE, None)
+    sys.path.insert(0, script.DIRECTORY)  # as `python3 function.py` has it
+    sys.argv = [script.FILE]
+    os.register_at_fork = register_at_fork
+    gc.collect()
+    gc.freeze()  # what is here now is never garbage: let no cell's collector touch it
+
+
+def rehearse():
+    """Walks the way of a call and leaves nothing behind. In a waiting cell this copies the pages that the
+    call would otherwise copy one by one."""
+    event = report.decode_event(b'{"name": "world", "numbers": [1, 2.5, true, null]}')
+    names = {"__name__": "__main__", "__annotations__": {}, "event": event}
+    report.encode_result(script.run_codes(script.compile_script(WARM_SCRIPT), names))
+
+
+# In a cell
+
+
+def ready_cell():
+    for hooks in fork_hooks:
+        register_at_fork(**hooks)
+    open_streams()
+    renew_randomness()
+    if "threading" in sys.modules:
+        sys.modules["threading"].main_thread()._set_native_id()  # it was the template's
+
+
+def open_streams():
+    """The interpreter's own files belong to descriptors that the template had."""
+    sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)
+    for descriptor, name, errors in (1, "stdout", "surrogateescape"), (2, "stderr", "backslashreplace"):
+        stream = open(descriptor, "w", encoding="utf-8", errors=errors, closefd=False)
+        stream.reconfigure(line_buffering=True)  # a line is a log entry as soon as it is written
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+
+
+def renew_randomness():
+    """Whatever draws from memory instead of the kernel would give every cell the template's numbers."""
+    if "random" in sys.modules:
+        sys.modules["random"].seed()
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed()
+    if "ssl" in sys.modules:
+        # OpenSSL knows a fork by its pid, and in a pid namespace of their own all cells have the same.
+        sys.modules["ssl"].RAND_add(os.urandom(32), 32.0)
+
+
+def serve_call(mode, source, event_text):
+    """Kind and body of the frame that ends the call, and the status to exit with."""
+    try:
+        source_text = script.decode_script(source)
+        codes = script.compile_script(source_text)
+    except Exception as error:
+        return guest.SYNTAX, report.describe_syntax_error(error, source), 0
+    if mode == guest.CHECK:
+        return guest.NOTHING, b"", 0
+    try:
+        value = script.run_script(codes, source_text, report.decode_event(event_text))
+        if value is not None:
+            return guest.RESULT, report.encode_result(value), 0
+        join_threads()
+        return guest.NOTHING, b"", 0
+    except SystemExit as error:
+        return leave(error.code)
+    except BaseException as error:
+        return guest.ERROR, report.describe_error(error), 0
+
+
+def leave(code):
+    """sys.exit(): with status 0 nothing was returned; any other ends the call without a last frame."""
+    if code is not None and not isinstance(code, int):
+        print(code, file=sys.stderr)
+        code = 1
+    join_threads()
+    status = (code or 0) & 0xFF
+    return (guest.NOTHING, b"", 0) if status == 0 else (None, b"", status)
+
+
+def join_threads():
+    """As the interpreter does at its end; executors rely on it to stop their threads."""
+    if "threading" in sys.modules:
+        sys.modules["threading"]._shutdown()
+
+
+def finish():
+    """What is left of an interpreter's orderly end: exit handlers run, output is written."""
+    import atexit
+
+    atexit._run_exitfuncs()
+    for stream in sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__:
+        try:
+            stream.flush()
+        except Exception:  # closed, or replaced by something else
+            pass
+
+
+def run_cell():
+    ready_cell()
+    rehearse()
+    mode, _, source, event_text = guest.receive()
+    kind, body, status = serve_call(mode, source, event_text)
+    try:
+        finish()
+    except BaseException:  # an exit handler's own trouble; CPython lets it pass too
+        pass
+    if kind is not None:
+        guest.send(kind, body)
+    guest.exit(status)
+
+
+def main():
+    warm_up()
+    if guest.serve() == "selftest":
+        ready_cell()
+        sys.path.insert(0, HERE)
+        import mayfly_selftest
+
+        guest.exit(mayfly_selftest.run())
+    run_cell()
+
+
+try:
+    main()
+except BaseException:
+    sys.excepthook(*sys.exc_info())
+finally:
+    guest.exit(1)

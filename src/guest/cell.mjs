@@ -1,0 +1,116 @@
+// The process of one call: what a fork must make its own, and the way out.
+//
+// A call ends in one of four ways, and all of them pass through leave(): the script returned a value
+// (conclude), it failed (conclude), it called process.exit(), or nothing is left to do. Exit handlers have run
+// by then, and what they printed is in the pipe before the last frame. Node.js's own way out is never taken:
+// it waits for threads that a fork does not have.
+
+import { addon } from './addon.mjs';
+import { ScriptSyntaxError, describe } from './report.mjs';
+
+const { defineProperty } = Object;
+const { emit, exit, uptime } = process;
+const kept = new Set(['PATH', 'LANG']);
+
+let lastWord = null; // {kind, body} of the frame that ends the call, once that is known
+let uncaught = null; // {error} that nobody caught
+let isWaiting = false; // for a promise of the script
+let isIdle = false; // the event loop has run dry
+let isLeaving = false;
+
+/** In the template: a cell sees none of its surroundings, whoever started the template. */
+export function cleanSurroundings() {
+  for (const name of Object.keys(process.env)) {
+    if (!kept.has(name)) delete process.env[name];
+  }
+  process.env.HOME = '/tmp';
+  process.env.TMPDIR = '/tmp';
+  process.argv = [process.execPath, '/tmp/function.js'];
+  process.execArgv = [];
+}
+
+/** In the child, first of all. */
+export function becomeCell() {
+  defineProperty(process, 'pid', { value: addon.pid(), enumerable: true, configurable: true });
+  defineProperty(process, 'emit', { value: emitInCell, writable: true, configurable: true });
+  process.reallyExit = leave;
+  process.title = 'node';
+  process.chdir('/tmp'); // it is there already, but Node.js remembers the template's
+  if (!addon.randomFound()) replaceRandom();
+}
+
+/** When the call has come: a spare cell may have waited for long. */
+export function startClock() {
+  const start = uptime();
+  defineProperty(process, 'uptime', {
+    value: function uptimeOfCall() {
+      return uptime() - start;
+    },
+    writable: true,
+    enumerable: true,
+    configurable: true,
+  });
+}
+
+/** Ends the call with this frame, or with nothing returned once the event loop is empty. */
+export async function concludeWith(promise) {
+  isWaiting = true;
+  try {
+    lastWord = await promise;
+  } catch (error) {
+    lastWord = failure(error);
+  }
+  isWaiting = false;
+  if (lastWord?.kind === addon.FRAME_ERROR) exit(1);
+  if (lastWord) exit(); // with an argument it would forget process.exitCode
+}
+
+function failure(error) {
+  if (error instanceof ScriptSyntaxError) return { kind: addon.FRAME_SYNTAX, body: JSON.stringify(error) };
+  return { kind: addon.FRAME_ERROR, body: describe(error) };
+}
+
+/** process.emit, which Node.js calls for the stations on the way out; listeners come before us. */
+function emitInCell(name, ...rest) {
+  if (name === 'uncaughtExceptionMonitor') uncaught = { error: rest[0] };
+  const wasHeard = Reflect.apply(emit, this, [name, ...rest]);
+  if (name === 'uncaughtException' && wasHeard) uncaught = null;
+  if (name === 'beforeExit') isIdle = true;
+  if (name === 'exit') leave(rest[0]);
+  return wasHeard;
+}
+
+function leave(code) {
+  const status = Number(process.exitCode ?? code ?? 0);
+  if (!isLeaving) {
+    isLeaving = true; // describing an error may run the script's code, which may exit
+    const word = finalWord(status);
+    if (word) addon.send(word.kind, word.body);
+  }
+  addon.exit(status);
+}
+
+/** An exit status other than 0 speaks for itself, unless it is the status of an error that we know. */
+function finalWord(status) {
+  if (uncaught) return failure(uncaught.error);
+  if (status !== 0) return lastWord?.kind === addon.FRAME_ERROR ? lastWord : null;
+  if (lastWord) return lastWord;
+  if (isWaiting && isIdle) return failure(stuck());
+  return { kind: addon.FRAME_NOTHING, body: '' };
+}
+
+function stuck() {
+  const error = new Error('the script waits for a promise that nothing is left to settle');
+  error.stack = `${error.name}: ${error.message}`;
+  return error;
+}
+
+/** For a V8 whose state node_random.c does not find. New vm contexts stay alike: the keeper's self-test tells. */
+function replaceRandom() {
+  const { getRandomValues } = crypto;
+  const words = new Uint32Array(2);
+  Math.random = function random() {
+    Reflect.apply(getRandomValues, crypto, [words]);
+    return (words[0] * 2 ** 21 + (words[1] >>> 11)) / 2 ** 53;
+  };
+}

@@ -1,0 +1,382 @@
+/*
+ * Theory of operation. The keeper executes an interpreter with its boot script; that loads this code as an
+ * extension module, warms up, and calls guest_serve(). From then on the template runs nothing but the loop
+ * below: take a fork request, fork, say so; reap, say so. Every child raises its walls (sandbox/enter.c)
+ * before the interpreter learns that it was forked, and only then returns from guest_serve() into the boot
+ * script, which receives one call, runs it, reports, and exits.
+ *
+ * The template runs on the keeper's word alone. A cell's word counts for nothing: it owns one stream socket
+ * to the server.
+ */
+#include "guest/guest.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/macros.h"
+#include "sandbox/enter.h"
+#include "sandbox/plan.h"
+#include "wire/guest_api.h"
+#include "wire/packet.h"
+
+enum { CHILDREN_MAX = 4096, INHERITED_MAX = 256, FORK_FDS_MIN = 4, EXIT_BROKEN = 125 };
+
+static struct template
+{
+        const struct plan *plan;
+        const struct guest_hooks *hooks;
+        int children_fd; /* signalfd for SIGCHLD */
+        sigset_t old_mask;
+        struct {
+                pid_t pid;
+                uint64_t cell;
+        } children[CHILDREN_MAX];
+        size_t n_children;
+        int inherited[INHERITED_MAX]; /* descriptors 4 and above that the interpreter had open before the
+                                         first fork */
+        size_t n_inherited;
+}
+template;
+
+static void __attribute__((noreturn)) template_die(const char *what, int r)
+{
+        dprintf(STDERR_FILENO, "mayfly template: %s: %s\n", what, strerror(-r));
+        _exit(EXIT_BROKEN);
+}
+
+static void template_say(const void *message, size_t length)
+{
+        int r = packet_send(GUEST_CONTROL_FD, message, length, NULL, 0);
+
+        if (r != 0)
+                template_die("the keeper does not listen", r > 0 ? -EPIPE : r);
+}
+
+static void template_take_plan(void)
+{
+        uint32_t type = 0;
+        size_t length = 0, n_fds = 0;
+        int fd = -1, r;
+
+        r = packet_receive(GUEST_CONTROL_FD, 0, &type, sizeof type, &length, &fd, 1, &n_fds);
+        if (r != 0 || length != sizeof type || type != TEMPLATE_PLAN || n_fds != 1)
+                template_die("no plan from the keeper", r < 0 ? r : -EPROTO);
+        r = plan_map(fd, &template.plan);
+        fd_closep(&fd);
+        if (r < 0)
+                template_die("bad plan", r);
+}
+
+/* Once, before the first fork: the list is the same for every child. */
+static void template_list_inherited(void)
+{
+        DIR *directory = opendir("/proc/self/fd");
+        struct dirent *entry;
+
+        if (!directory)
+                template_die("/proc/self/fd", -errno);
+        while ((entry = readdir(directory))) {
+                int fd = atoi(entry->d_name);
+
+                if (fd <= GUEST_CONTROL_FD || fd == dirfd(directory))
+                        continue;
+                if (template.n_inherited == INHERITED_MAX)
+                        template_die("too many open descriptors", -EMFILE);
+                template.inherited[template.n_inherited++] = fd;
+        }
+        closedir(directory);
+}
+
+static void template_reap(void)
+{
+        struct signalfd_siginfo info;
+        struct rusage usage;
+        int status;
+        pid_t pid;
+
+        while (read(template.children_fd, &info, sizeof info) == sizeof info)
+                ;
+        while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
+                struct template_exited message = { .type = TEMPLATE_EXITED, .status = status };
+
+                message.cpu_us = (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000 +
+                                 (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+                for (size_t i = 0; i < template.n_children; i++) {
+                        if (template.children[i].pid != pid)
+                                continue;
+                        message.cell = template.children[i].cell;
+                        template.children[i] = template.children[--template.n_children];
+                        template_say(&message, sizeof message);
+                        break;
+                }
+        }
+}
+
+/* What the template had open is no business of a cell. */
+static void cell_close_inherited(const struct enter_slot *slot)
+{
+        if (template.hooks->inherited == GUEST_INHERITED_CLOSE) {
+                close_range(GUEST_CHANNEL_FD + 1, ~0u, 0);
+                return;
+        }
+        close(slot->channel);
+        close(slot->output);
+        close(slot->errors);
+        close(slot->pidfd);
+        for (size_t i = 0; i < slot->n_cgroups; i++)
+                close(slot->cgroups[i]);
+        close(template.children_fd);
+        for (size_t i = 0; i < template.n_inherited; i++)
+                dup3(STDIN_FILENO, template.inherited[i], O_CLOEXEC);
+}
+
+/* In the child: from here on it is a cell, or nothing. The channel is at 3 only once descriptors were moved.
+ */
+static void cell_become(const struct enter_slot *slot)
+{
+        struct frame_wall report = { 0 };
+        int r;
+
+        r = enter(template.plan, slot, &report.wall);
+        if (r < 0) {
+                struct frame_header header = { .length = sizeof report, .kind = FRAME_WALL };
+                struct iovec parts[] = { { &header, sizeof header }, { &report, sizeof report } };
+
+                report.error = r;
+                dprintf(slot->errors, "wall %u could not be raised: %s\n", report.wall, strerror(-r));
+                _exit(writev(slot->channel, parts, 2) < 0 ? EXIT_BROKEN : EXIT_BROKEN - 1);
+        }
+        cell_close_inherited(slot);
+        sigprocmask(SIG_SETMASK, &template.old_mask, NULL);
+        if (template.hooks->after_fork_child)
+                template.hooks->after_fork_child();
+}
+
+static void slot_take_fds(struct enter_slot *slot, const int *fds, size_t n_fds)
+{
+        slot->channel = fds[0];
+        slot->output = fds[1];
+        slot->errors = fds[2];
+        slot->pidfd = fds[3];
+        slot->n_cgroups = n_fds - FORK_FDS_MIN;
+        memcpy(slot->cgroups, fds + FORK_FDS_MIN, slot->n_cgroups * sizeof *fds);
+}
+
+/* 0 in the template; 1 in the new cell. */
+static int template_fork(const struct template_fork *request, const struct enter_slot *slot)
+{
+        struct template_forked answer = { .type = TEMPLATE_FORKED, .cell = request->cell };
+        pid_t pid = -1;
+
+        if (template.n_children == CHILDREN_MAX)
+                answer.error = -EAGAIN;
+        else
+                answer.error = enter_before_fork(slot);
+        if (answer.error == 0) {
+                if (template.hooks->before_fork)
+                        template.hooks->before_fork();
+                pid = fork();
+                if (pid == 0) {
+                        cell_become(slot);
+                        return 1;
+                }
+                if (pid < 0)
+                        answer.error = -errno;
+                if (template.hooks->after_fork_parent)
+                        template.hooks->after_fork_parent();
+        }
+        if (pid > 0) {
+                template.children[template.n_children].pid = pid;
+                template.children[template.n_children++].cell = request->cell;
+        }
+        template_say(&answer, sizeof answer);
+        return 0;
+}
+
+/* One request of the keeper. 0 in the template; 1 in the new cell, *ret_role set. */
+static int template_serve_request(enum guest_role *ret_role)
+{
+        struct template_fork request = { 0 };
+        struct enter_slot slot = { 0 };
+        int fds[FORK_FDS_MIN + ENTER_CGROUPS_MAX];
+        size_t length = 0, n_fds = 0;
+        int r;
+
+        r = packet_receive(GUEST_CONTROL_FD, MSG_DONTWAIT, &request, sizeof request, &length, fds,
+                ARRAY_SIZE(fds), &n_fds);
+        if (r == PACKET_AGAIN)
+                return 0;
+        if (r == PACKET_EOF)
+                _exit(0);
+        if (r < 0 || length != sizeof request || request.type != TEMPLATE_FORK || n_fds < FORK_FDS_MIN)
+                template_die("bad request from the keeper", r < 0 ? r : -EPROTO);
+
+        slot.uid = request.uid;
+        slot_take_fds(&slot, fds, n_fds);
+        *ret_role = request.selftest ? GUEST_ROLE_SELFTEST : GUEST_ROLE_CELL;
+        if (template_fork(&request, &slot) == 1)
+                return 1;
+        for (size_t i = 0; i < n_fds; i++)
+                fd_closep(&fds[i]);
+        return 0;
+}
+
+static void template_prepare(const char *version, const struct guest_hooks *hooks)
+{
+        struct template_ready ready = { .type = TEMPLATE_READY };
+        sigset_t children;
+        int r;
+
+        template.hooks = hooks;
+        template_take_plan();
+        template_list_inherited();
+
+        sigemptyset(&children);
+        sigaddset(&children, SIGCHLD);
+        sigprocmask(SIG_BLOCK, &children, &template.old_mask);
+        template.children_fd = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
+        if (template.children_fd < 0)
+                template_die("signalfd", -errno);
+
+        r = enter_template(template.plan);
+        if (r < 0)
+                template_die("walls of the template", r);
+        strncpy(ready.version, version, sizeof ready.version - 1);
+        template_say(&ready, sizeof ready);
+}
+
+enum guest_role guest_serve(const char *version, const struct guest_hooks *hooks)
+{
+        enum guest_role role = GUEST_ROLE_CELL;
+
+        template_prepare(version, hooks);
+        for (;;) {
+                struct pollfd ready[] = { { GUEST_CONTROL_FD, POLLIN, 0 },
+                        { template.children_fd, POLLIN, 0 } };
+
+                if (poll(ready, ARRAY_SIZE(ready), -1) < 0) {
+                        if (errno == EINTR)
+                                continue;
+                        template_die("poll", -errno);
+                }
+                if (ready[1].revents)
+                        template_reap();
+                if (ready[0].revents && template_serve_request(&role) == 1)
+                        return role;
+        }
+}
+
+/* 0; GUEST_EOF at a clean end before the first byte; negative errno. */
+enum { GUEST_EOF = 1 };
+
+static int read_whole(void *data, size_t length)
+{
+        for (size_t done = 0; done < length;) {
+                ssize_t n = read(GUEST_CHANNEL_FD, (char *)data + done, length - done);
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return -errno;
+                if (n == 0)
+                        return done == 0 ? GUEST_EOF : -EPROTO;
+                done += (size_t)n;
+        }
+        return 0;
+}
+
+int guest_receive(struct guest_call *ret_call)
+{
+        struct frame_header header;
+        struct frame_call call;
+        char *body;
+        int r;
+
+        r = guest_send(FRAME_READY, NULL, 0);
+        if (r < 0)
+                return r;
+        r = read_whole(&header, sizeof header);
+        if (r == GUEST_EOF)
+                guest_exit(0);
+        if (r < 0)
+                return r;
+        if (header.kind != FRAME_CALL || header.length < sizeof call)
+                return -EPROTO;
+
+        body = malloc(header.length);
+        if (!body)
+                return -ENOMEM;
+        r = read_whole(body, header.length);
+        memcpy(&call, body, sizeof call);
+        if (r == 0 && (uint64_t)call.code_length + call.map_length + call.input_length !=
+                              header.length - sizeof call)
+                r = -EPROTO;
+        if (r != 0) {
+                free(body);
+                return r < 0 ? r : -EPROTO;
+        }
+        *ret_call = (struct guest_call){
+                .mode = call.mode,
+                .language = call.language,
+                .code = body + sizeof call,
+                .map = body + sizeof call + call.code_length,
+                .input = body + sizeof call + call.code_length + call.map_length,
+                .code_length = call.code_length,
+                .map_length = call.map_length,
+                .input_length = call.input_length,
+                .allocation = body,
+        };
+        return 0;
+}
+
+void guest_call_deinit(struct guest_call *call)
+{
+        free(call->allocation);
+        *call = (struct guest_call){ 0 };
+}
+
+int guest_send(uint32_t kind, const void *data, size_t length)
+{
+        struct frame_header header = { .length = (uint32_t)length, .kind = kind };
+        size_t done = 0, total = sizeof header + length;
+
+        if (length > UINT32_MAX - sizeof header)
+                return -EMSGSIZE;
+        while (done < total) {
+                struct iovec parts[2];
+                struct msghdr message = { .msg_iov = parts, .msg_iovlen = 0 };
+                size_t body_done = done > sizeof header ? done - sizeof header : 0;
+                ssize_t n;
+
+                if (done < sizeof header)
+                        parts[message.msg_iovlen++] =
+                                (struct iovec){ (char *)&header + done, sizeof header - done };
+                if (body_done < length)
+                        parts[message.msg_iovlen++] =
+                                (struct iovec){ (char *)data + body_done, length - body_done };
+                n = sendmsg(GUEST_CHANNEL_FD, &message, MSG_NOSIGNAL);
+                if (n < 0 && errno != EINTR)
+                        return -errno;
+                if (n > 0)
+                        done += (size_t)n;
+        }
+        return 0;
+}
+
+void guest_exit(int code)
+{
+        _exit(code);
+}

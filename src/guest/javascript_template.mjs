@@ -1,0 +1,53 @@
+// The template that runs scripts: JavaScript, and TypeScript that was compiled when it was uploaded.
+
+import { addon } from './addon.mjs';
+import { check, run } from './javascript.mjs';
+import { describe } from './report.mjs';
+import { selfTestJavaScript } from './selftest.mjs';
+
+export const actions = { [addon.GUEST_RUN]: run, [addon.GUEST_CHECK]: check };
+export const selfTest = selfTestJavaScript;
+
+const ROUNDS = 4;
+
+// What most scripts touch. None of it may keep a random number, a timer or a handle: all cells inherit it.
+const USUAL = `
+const { createHash } = require('crypto');
+const { readFileSync } = require('node:fs');
+console.log('%s', event.name, { items: event.items });
+const { total } = await new Promise((resolve) => resolve({ total: event.items.reduce((a, b) => a + b, 0) }));
+return { total, digest: createHash('sha256').update(String(total)).digest('hex'), event };`;
+const MODULE = `
+import fs, { readFileSync } from 'node:fs';
+export const handler = async (event) => ({ size: Buffer.byteLength(JSON.stringify(event)), ...import.meta });`;
+const BROKEN = `const fail = () => { throw new TypeError('warm'); };
+await null;
+fail();`;
+const TRIVIAL = `console.log(event); return { event };`;
+
+const INPUT = '{"name": "warm", "items": [1, 2, 12345678901234567890], "nothing": null}';
+
+/** Before the first fork: whatever a call needs is compiled, and modules are loaded. */
+export async function warmTemplate() {
+  for (const name of ['assert', 'buffer', 'crypto', 'events', 'fs/promises', 'os', 'path', 'querystring', 'stream',
+    'string_decoder', 'timers/promises', 'url', 'util']) await import(`node:${name}`);
+  for (let i = 0; i < ROUNDS; i++) {
+    for (const code of [USUAL.replace('event.items.reduce', '[1].reduce'), MODULE, TRIVIAL, BROKEN]) await call(code);
+    await call('return (');
+  }
+}
+
+/** In a cell that waits for its call. */
+export async function warmCell() {
+  await call(TRIVIAL);
+}
+
+async function call(code) {
+  const request = { language: addon.GUEST_JAVASCRIPT, code, map: '', input: INPUT };
+  try {
+    await check(request);
+    await run(request);
+  } catch (error) {
+    describe(error);
+  }
+}

@@ -1,0 +1,375 @@
+/*
+ * Theory of operation. Node.js as a thing to fork: boot.mjs loads this addon into the template, warms up and
+ * calls serve(), which blocks in guest_serve() for ever; the template runs no JavaScript again. Each forked
+ * child comes out of serve() in the middle of boot.mjs, on a copy of the whole heap, and goes on as the cell.
+ *
+ * Node.js does not expect that. What a fork breaks is mended here:
+ *
+ * - V8 asks the kernel to leave its heap out of forks (MADV_DONTFORK): undone before the first one.
+ * - libuv's io_uring mappings are shared memory that cells would have in common: left out of forks.
+ * - The event loop's descriptors are the template's: uv_loop_fork() makes new ones.
+ * - Helper threads catch the signals that guest.c waits for in the main one: handed on to it.
+ * - Helper threads are not there in the child. Node.js runs with --single-threaded, so V8 needs none; but
+ *   the way out through Node.js would wait for them. A cell ends by exit() below.
+ * - OpenSSL tells a fork by getpid() alone, which is 2 in every cell: RAND_poll() mixes in fresh entropy.
+ * - Math.random: see node_random.c.
+ *
+ * Node-API only, and public symbols of libuv and OpenSSL that every node binary exports.
+ */
+#define NAPI_VERSION 8
+#include <node_api.h>
+#include <uv.h>
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#undef MIN /* libuv brings <sys/param.h> */
+#undef MAX
+#include "base/macros.h"
+#include "guest/guest.h"
+#include "guest/node_random.h"
+#include "wire/guest_api.h"
+
+enum { EXIT_BROKEN = 125, ADVICE_MAX = 4096, VERSION_MAX = 128 };
+
+static struct {
+        uv_loop_t *loop;
+        pthread_t main_thread;
+        int (*rand_poll)(void);
+        bool random_found;
+} node;
+
+/* A cell that cannot go on has nobody to tell but stderr. */
+static void __attribute__((noreturn)) node_die(const char *what)
+{
+        dprintf(STDERR_FILENO, "mayfly node: %s\n", what);
+        guest_exit(EXIT_BROKEN);
+}
+
+/* A failure of Node-API here is a defect, or an exception that is pending already. */
+static void check(napi_status status)
+{
+        if (status != napi_ok && status != napi_pending_exception)
+                node_die("a call of Node-API failed");
+}
+
+static size_t arguments(napi_env env, napi_callback_info info, napi_value *ret_values, size_t n)
+{
+        check(napi_get_cb_info(env, info, &n, ret_values, NULL, NULL));
+        return n;
+}
+
+static napi_value number_new(napi_env env, uint32_t number)
+{
+        napi_value value = NULL;
+
+        check(napi_create_uint32(env, number, &value));
+        return value;
+}
+
+static napi_value text_new(napi_env env, const char *text, size_t length)
+{
+        napi_value value = NULL;
+
+        check(napi_create_string_utf8(env, text, length, &value));
+        return value;
+}
+
+struct advice {
+        uintptr_t start;
+        size_t length;
+        int advice;
+};
+
+/* What fork() should do with a mapping, by its line and its VmFlags in smaps; 0: leave it. */
+static int advice_for(const char *permissions, const char *path, const char *flags)
+{
+        if (strstr(path, "[io_uring]"))
+                return MADV_DONTFORK;
+        return permissions[3] == 'p' && strstr(flags, " dc") ? MADV_DOFORK : 0;
+}
+
+/* In smaps a mapping is its line of maps, then what is known of it, each with a capital letter. */
+static size_t advice_collect(FILE *smaps, struct advice *advices, size_t max)
+{
+        char line[1024], permissions[8] = "", path[512] = "";
+        unsigned long start = 0, end = 0;
+        size_t n = 0;
+
+        while (n < max && fgets(line, sizeof line, smaps)) {
+                int advice;
+
+                if (line[0] < 'A' || line[0] > 'Z') {
+                        path[0] = '\0';
+                        sscanf(line, "%lx-%lx %7s %*s %*s %*s %511s", &start, &end, permissions, path);
+                        continue;
+                }
+                advice = strncmp(line, "VmFlags:", 8) == 0 ? advice_for(permissions, path, line) : 0;
+                if (advice != 0)
+                        advices[n++] = (struct advice){ start, end - start, advice };
+        }
+        return n;
+}
+
+/* Collected first, given after: advice splits and joins the very mappings that are listed. */
+static void memory_prepare_fork(void)
+{
+        struct advice *advices = malloc(ADVICE_MAX * sizeof *advices);
+        FILE *smaps = fopen("/proc/self/smaps", "re");
+        size_t n;
+
+        if (!advices || !smaps)
+                node_die("/proc/self/smaps cannot be read, so V8's heap would be missing in every cell");
+        n = advice_collect(smaps, advices, ADVICE_MAX);
+        fclose(smaps);
+        for (size_t i = 0; i < n; i++) {
+                if (madvise((void *)advices[i].start, advices[i].length, advices[i].advice) < 0)
+                        node_die("madvise: V8's heap would be missing in every cell");
+        }
+        free(advices);
+}
+
+/* guest.c has SIGCHLD blocked in the main thread and waits for it with a signalfd; the kernel then gives it
+ * to a helper thread, where it would come to nothing. */
+static void on_child(int number)
+{
+        if (!pthread_equal(pthread_self(), node.main_thread))
+                pthread_kill(node.main_thread, number);
+}
+
+static void signals_prepare_fork(void)
+{
+        struct sigaction action = { .sa_handler = on_child, .sa_flags = SA_RESTART };
+
+        node.main_thread = pthread_self();
+        sigaction(SIGCHLD, &action, NULL);
+}
+
+static void node_after_fork(void)
+{
+        signal(SIGCHLD, SIG_DFL);
+        /* First of all, while no new mapping can have taken the place of the io_uring ones: it unmaps them.
+         */
+        if (uv_loop_fork(node.loop) != 0)
+                node_die("the event loop cannot be made anew");
+        if (node.rand_poll() != 1 || node_random_reseed() < 0)
+                node_die("no fresh randomness");
+        uv_update_time(node.loop);
+}
+
+struct draws {
+        napi_env env;
+        napi_value functions[2]; /* draw, draw_fresh */
+};
+
+static double draw_from(const struct draws *draws, size_t index)
+{
+        napi_handle_scope scope;
+        napi_value global, result;
+        double number = -1;
+
+        check(napi_open_handle_scope(draws->env, &scope));
+        check(napi_get_global(draws->env, &global));
+        if (napi_call_function(draws->env, global, draws->functions[index], 0, NULL, &result) == napi_ok)
+                check(napi_get_value_double(draws->env, result, &number));
+        check(napi_close_handle_scope(draws->env, scope));
+        return number;
+}
+
+static double draw_main(void *closure)
+{
+        return draw_from(closure, 0);
+}
+
+static double draw_fresh(void *closure)
+{
+        return draw_from(closure, 1);
+}
+
+static void random_prepare_fork(struct draws *draws)
+{
+        struct node_random_source source = { .draw = draw_main, .draw_fresh = draw_fresh, .closure = draws };
+
+        node.random_found = node_random_find(&source) == 0;
+        node.rand_poll = (int (*)(void))dlsym(RTLD_DEFAULT, "RAND_poll");
+        if (!node.rand_poll)
+                node_die("this node exports no RAND_poll, so cells would share their random bytes");
+}
+
+/*
+ * serve(version, drawRandom, drawFreshRandom): 'cell' or 'selftest'. Returns only in forked children. The
+ * functions draw one number with Math.random, in this and in a new context.
+ */
+static napi_value serve(napi_env env, napi_callback_info info)
+{
+        static const struct guest_hooks hooks = { .after_fork_child = node_after_fork,
+                .inherited = GUEST_INHERITED_BLANK };
+        struct draws draws = { .env = env };
+        char version[VERSION_MAX];
+        napi_value values[3];
+        enum guest_role role;
+
+        arguments(env, info, values, ARRAY_SIZE(values));
+        check(napi_get_value_string_utf8(env, values[0], version, sizeof version, NULL));
+        check(napi_get_uv_event_loop(env, &node.loop));
+        draws.functions[0] = values[1];
+        draws.functions[1] = values[2];
+        random_prepare_fork(&draws);
+        memory_prepare_fork();
+        signals_prepare_fork();
+
+        role = guest_serve(version, &hooks);
+        return text_new(env, role == GUEST_ROLE_SELFTEST ? "selftest" : "cell", NAPI_AUTO_LENGTH);
+}
+
+/* randomFound(): whether cells get a Math.random of their own without further ado. Known after serve(). */
+static napi_value random_found(napi_env env, napi_callback_info info)
+{
+        napi_value value = NULL;
+
+        (void)info;
+        check(napi_get_boolean(env, node.random_found, &value));
+        return value;
+}
+
+/* waiting(): whether the call has arrived already, so that warming up would only delay it. */
+static napi_value waiting(napi_env env, napi_callback_info info)
+{
+        struct pollfd channel = { .fd = GUEST_CHANNEL_FD, .events = POLLIN };
+        napi_value value = NULL;
+
+        (void)info;
+        check(napi_get_boolean(env, poll(&channel, 1, 0) == 1, &value));
+        return value;
+}
+
+/* receive(): {mode, language, code, map, input}. Blocks until the call arrives. */
+static napi_value receive(napi_env env, napi_callback_info info)
+{
+        struct guest_call call;
+        napi_value object = NULL;
+
+        (void)info;
+        if (guest_receive(&call) < 0)
+                node_die("no call could be received");
+        uv_update_time(node.loop); /* it may have blocked for long, and new timers count from here */
+        check(napi_create_object(env, &object));
+        check(napi_set_named_property(env, object, "mode", number_new(env, call.mode)));
+        check(napi_set_named_property(env, object, "language", number_new(env, call.language)));
+        check(napi_set_named_property(env, object, "code", text_new(env, call.code, call.code_length)));
+        check(napi_set_named_property(env, object, "map", text_new(env, call.map, call.map_length)));
+        check(napi_set_named_property(env, object, "input", text_new(env, call.input, call.input_length)));
+        guest_call_deinit(&call);
+        return object;
+}
+
+static int send_text(napi_env env, uint32_t kind, napi_value text)
+{
+        size_t length = 0;
+        char *bytes;
+        int r;
+
+        check(napi_get_value_string_utf8(env, text, NULL, 0, &length));
+        bytes = malloc(length + 1);
+        if (!bytes)
+                return -ENOMEM;
+        check(napi_get_value_string_utf8(env, text, bytes, length + 1, &length));
+        r = guest_send(kind, bytes, length);
+        free(bytes);
+        return r;
+}
+
+/* send(kind, string or Uint8Array). A cell that cannot report has nothing left to do. */
+static napi_value send_frame(napi_env env, napi_callback_info info)
+{
+        napi_value values[2];
+        uint32_t kind = 0;
+        bool is_bytes = false;
+        void *bytes = NULL;
+        size_t length = 0;
+        int r;
+
+        arguments(env, info, values, ARRAY_SIZE(values));
+        check(napi_get_value_uint32(env, values[0], &kind));
+        check(napi_is_typedarray(env, values[1], &is_bytes));
+        if (is_bytes) {
+                check(napi_get_typedarray_info(env, values[1], NULL, &length, &bytes, NULL, NULL));
+                r = guest_send(kind, bytes, length);
+        } else {
+                r = send_text(env, kind, values[1]);
+        }
+        if (r < 0)
+                node_die("the server does not listen");
+        return NULL;
+}
+
+/* exit(code): at once; nothing of Node.js or V8 is taken down. */
+static napi_value leave(napi_env env, napi_callback_info info)
+{
+        napi_value values[1];
+        int32_t code = 0;
+
+        arguments(env, info, values, ARRAY_SIZE(values));
+        check(napi_get_value_int32(env, values[0], &code));
+        guest_exit(code);
+}
+
+/* pid(): as it is now; process.pid is that of the template. */
+static napi_value pid(napi_env env, napi_callback_info info)
+{
+        (void)info;
+        return number_new(env, (uint32_t)getpid());
+}
+
+static const struct {
+        const char *name;
+        napi_callback function;
+} functions[] = {
+        { "serve", serve },
+        { "randomFound", random_found },
+        { "waiting", waiting },
+        { "receive", receive },
+        { "send", send_frame },
+        { "exit", leave },
+        { "pid", pid },
+};
+
+/* The words of wire/guest_api.h that boot.mjs speaks. */
+static const struct {
+        const char *name;
+        uint32_t value;
+} words[] = {
+        { "FRAME_RESULT", FRAME_RESULT },
+        { "FRAME_NOTHING", FRAME_NOTHING },
+        { "FRAME_ERROR", FRAME_ERROR },
+        { "FRAME_SYNTAX", FRAME_SYNTAX },
+        { "FRAME_COMPILED", FRAME_COMPILED },
+        { "GUEST_RUN", GUEST_RUN },
+        { "GUEST_CHECK", GUEST_CHECK },
+        { "GUEST_JAVASCRIPT", GUEST_JAVASCRIPT },
+        { "GUEST_TYPESCRIPT", GUEST_TYPESCRIPT },
+};
+
+NAPI_MODULE_INIT()
+{
+        for (size_t i = 0; i < ARRAY_SIZE(functions); i++) {
+                napi_value function = NULL;
+
+                check(napi_create_function(
+                        env, functions[i].name, NAPI_AUTO_LENGTH, functions[i].function, NULL, &function));
+                check(napi_set_named_property(env, exports, functions[i].name, function));
+        }
+        for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+                check(napi_set_named_property(env, exports, words[i].name, number_new(env, words[i].value)));
+        return exports;
+}

@@ -1,0 +1,259 @@
+/*
+ * Theory of operation. Namespaces are dear (a network namespace takes 350 us and more), so they are made once
+ * per slot and reused; processes never are. For every cell the anchor starts a "first process" in a pid
+ * namespace of its own: the cell is born beside it, as process 2, and when the first process is killed the
+ * kernel kills all that is left of the cell. What a cell can leave in the other namespaces is undone here:
+ * files in /tmp by a fresh tmpfs, used sockets by a fresh network namespace, the old /proc by a new one.
+ * System V IPC and message queues are refused by seccomp, the host name by capabilities.
+ */
+#include "keeper/anchor.h"
+
+#include <errno.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <linux/capability.h>
+
+#include "base/fd.h"
+#include "base/macros.h"
+#include "keeper/child.h"
+#include "sandbox/capability.h"
+#include "wire/packet.h"
+
+enum { ANCHOR_FD = 3 };
+
+struct anchor {
+        uint64_t tmp_bytes;
+        uint32_t tmp_files;
+        uint32_t first_uid;   /* of the first process: the templates', so that they may join its namespaces */
+        pid_t first;          /* 0: none */
+        struct stat tmp_then; /* /tmp as it was when it was mounted; st_ino 0: not mounted */
+        fsfilcnt_t tmp_then_free;
+};
+
+static int loopback_up(void)
+{
+        _cleanup_(fd_closep) int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+
+        return fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0 ? -errno : 0;
+}
+
+/* Packets that ever passed the loopback device: rtnetlink(7), RTM_GETLINK, IFLA_STATS64. */
+static int loopback_packets(uint64_t *ret_packets)
+{
+        _cleanup_(fd_closep) int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+        struct {
+                struct nlmsghdr header;
+                struct ifinfomsg link;
+        } request = {
+                { .nlmsg_len = sizeof request, .nlmsg_type = RTM_GETLINK, .nlmsg_flags = NLM_F_REQUEST },
+                { .ifi_index = 1 }
+        };
+        char answer[16384] __attribute__((aligned(8)));
+        struct nlmsghdr *header = (struct nlmsghdr *)answer;
+        ssize_t n;
+
+        if (fd < 0 || send(fd, &request, sizeof request, 0) < 0 ||
+                (n = recv(fd, answer, sizeof answer, 0)) < 0)
+                return -errno;
+        if (!NLMSG_OK(header, n) || header->nlmsg_type != RTM_NEWLINK)
+                return -EPROTO;
+
+        int length = (int)IFLA_PAYLOAD(header);
+
+        for (struct rtattr *attribute = IFLA_RTA(NLMSG_DATA(header)); RTA_OK(attribute, length);
+                attribute = RTA_NEXT(attribute, length)) {
+                struct rtnl_link_stats64 stats;
+
+                if (attribute->rta_type != IFLA_STATS64)
+                        continue;
+                memcpy(&stats, RTA_DATA(attribute), MIN(sizeof stats, RTA_PAYLOAD(attribute)));
+                *ret_packets = stats.rx_packets + stats.tx_packets;
+                return 0;
+        }
+        return -EPROTO;
+}
+
+/* A used network may hold ports in TIME_WAIT, and counters: a fresh one has neither. */
+static int clean_network(struct anchor *anchor)
+{
+        uint64_t packets = 1;
+
+        (void)anchor;
+        if (loopback_packets(&packets) == 0 && packets == 0)
+                return 0;
+        return unshare(CLONE_NEWNET) < 0 ? -errno : loopback_up();
+}
+
+static bool tmp_is_untouched(const struct anchor *anchor)
+{
+        struct statfs fs;
+        struct stat now;
+
+        return anchor->tmp_then.st_ino != 0 && stat("/tmp", &now) == 0 && statfs("/tmp", &fs) == 0 &&
+               memcmp(&now.st_mtim, &anchor->tmp_then.st_mtim, sizeof now.st_mtim) == 0 &&
+               memcmp(&now.st_ctim, &anchor->tmp_then.st_ctim, sizeof now.st_ctim) == 0 &&
+               fs.f_ffree == anchor->tmp_then_free;
+}
+
+static int clean_tmp(struct anchor *anchor)
+{
+        struct statfs fs;
+        int r;
+
+        if (tmp_is_untouched(anchor))
+                return 0;
+        if (anchor->tmp_then.st_ino != 0 && umount2("/tmp", MNT_DETACH) < 0)
+                return -errno;
+        r = rootfs_mount_tmp(anchor->tmp_bytes, anchor->tmp_files);
+        if (r < 0)
+                return r;
+        if (stat("/tmp", &anchor->tmp_then) < 0 || statfs("/tmp", &fs) < 0)
+                return -errno;
+        anchor->tmp_then_free = fs.f_ffree;
+        return 0;
+}
+
+static int clean_processes(struct anchor *anchor)
+{
+        if (anchor->first == 0)
+                return 0;
+        kill(anchor->first, SIGKILL);
+        if (waitpid(anchor->first, NULL, 0) < 0)
+                return -errno;
+        anchor->first = 0;
+        return umount2("/proc", MNT_DETACH) < 0 ? -errno : 0;
+}
+
+/* Process 1 of the cell's pid namespace: reaps what the cell orphans, holds no right and no descriptor. */
+static void __attribute__((noreturn)) first_main(const struct anchor *anchor, int ready)
+{
+        int r = rootfs_mount_proc();
+
+        signal(SIGCHLD, SIG_IGN);
+        if (r == 0)
+                r = child_become(anchor->first_uid, 0);
+        /* A change of user makes a process undumpable, and only a dumpable one lets its user join its
+         * namespaces. */
+        if (r == 0 && prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0)
+                r = -errno;
+        if (write(ready, &r, sizeof r) != sizeof r || r < 0)
+                _exit(1);
+        close_range(0, ~0u, 0);
+        for (;;)
+                pause();
+}
+
+static int start_first(struct anchor *anchor)
+{
+        _cleanup_(fd_closep) int reader = -1, writer = -1;
+        int pipe_fds[2], r = -EIO;
+
+        if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+                return -errno;
+        reader = pipe_fds[0];
+        writer = pipe_fds[1];
+        anchor->first = (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0);
+        if (anchor->first < 0) {
+                anchor->first = 0;
+                return -errno;
+        }
+        if (anchor->first == 0)
+                first_main(anchor, writer);
+        fd_closep(&writer);
+        return read(reader, &r, sizeof r) == sizeof r ? r : -EIO;
+}
+
+/* Walked from top to bottom before each cell. */
+static const struct {
+        const char *name;
+        int (*clean)(struct anchor *anchor);
+} steps[] = {
+        { "end the last cell's processes", clean_processes },
+        { "a clean network", clean_network },
+        { "a clean /tmp", clean_tmp },
+        { "a fresh pid namespace", start_first },
+};
+
+static void anchor_answer(struct anchor *anchor)
+{
+        struct anchor_ready ready = { 0 };
+        _cleanup_(fd_closep) int pidfd = -1;
+
+        for (size_t i = 0; ready.error == 0 && i < ARRAY_SIZE(steps); i++) {
+                ready.error = steps[i].clean(anchor);
+                snprintf(ready.step, sizeof ready.step, "%s", steps[i].name);
+        }
+        if (ready.error == 0) {
+                pidfd = (int)syscall(SYS_pidfd_open, anchor->first, 0);
+                ready.error = pidfd < 0 ? -errno : 0;
+        }
+        if (packet_send(ANCHOR_FD, &ready, sizeof ready, &pidfd, pidfd >= 0) != 0)
+                _exit(0);
+}
+
+/* The slot's cgroup must be the root of its cgroup namespace, but its limits are for cells: in, unshare, and
+ * out again. */
+static int anchor_enter(const struct keeper *keeper, const struct cgroup *slot_group, int socket)
+{
+        const uint64_t capabilities = UINT64_C(1) << CAP_SYS_ADMIN | UINT64_C(1) << CAP_NET_ADMIN |
+                                      UINT64_C(1) << CAP_KILL | UINT64_C(1) << CAP_SETUID |
+                                      UINT64_C(1) << CAP_SETGID | UINT64_C(1) << CAP_SETPCAP;
+        int r = cgroup_join(slot_group);
+
+        if (r == 0 && unshare(CLONE_NEWCGROUP | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0)
+                r = -errno;
+        if (r == 0)
+                r = cgroup_join(&keeper->anchor_group);
+        if (r == 0 && sethostname("mayfly", strlen("mayfly")) < 0)
+                r = -errno;
+        if (r == 0)
+                r = loopback_up();
+        if (r == 0)
+                r = rootfs_enter(&keeper->rootfs);
+        if (r == 0)
+                r = child_keep_fds(&socket, 1);
+        if (r == 0)
+                r = capabilities_bound(capabilities);
+        if (r == 0)
+                r = capabilities_keep(capabilities, 0);
+        return r;
+}
+
+void anchor_main(const struct keeper *keeper, const struct cgroup *slot_group, int socket)
+{
+        struct anchor anchor = {
+                .tmp_bytes = keeper->settings.max_tmp_bytes,
+                .tmp_files = keeper->settings.max_tmp_files,
+                .first_uid = keeper->settings.uid_base + UID_TEMPLATE,
+        };
+        struct anchor_ready failed = { .step = "namespaces" };
+        char request;
+        size_t length;
+
+        /* A copy of the keeper's memory lives beside user code from now on: without the secret. */
+        if (keeper->settings.auth_token)
+                explicit_bzero(keeper->settings.auth_token, strlen(keeper->settings.auth_token));
+        failed.error = anchor_enter(keeper, slot_group, socket);
+        if (failed.error < 0) {
+                packet_send(socket, &failed, sizeof failed, NULL, 0);
+                _exit(1);
+        }
+        while (packet_receive(ANCHOR_FD, 0, &request, 1, &length, NULL, 0, NULL) == 0)
+                anchor_answer(&anchor);
+        _exit(0);
+}

@@ -1,0 +1,256 @@
+/*
+ * Theory of operation. One loop, one thread, no waiting: a packet or a signal comes in, a state changes,
+ * packets go out. The server may ask for what the table in server_process.c lists; templates and anchors
+ * answer what they were asked. Children that end are noticed by SIGCHLD. Time limits are looked at before
+ * each wait.
+ */
+#include "keeper/keeper.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "keeper/server_process.h"
+#include "keeper/slot.h"
+#include "keeper/template.h"
+#include "wire/packet.h"
+
+enum { DRAIN_EXTRA_US = 5000000 };
+
+int keeper_watch(
+        struct keeper *keeper, struct watch *watch, int fd, void (*ready)(struct keeper *, struct watch *))
+{
+        struct epoll_event event = { .events = EPOLLIN, .data.ptr = watch };
+
+        if (epoll_ctl(keeper->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
+                return -errno;
+        watch->fd = fd;
+        watch->ready = ready;
+        return 0;
+}
+
+void keeper_unwatch(struct keeper *keeper, struct watch *watch)
+{
+        if (watch->fd < 0)
+                return;
+        epoll_ctl(keeper->epoll, EPOLL_CTL_DEL, watch->fd, NULL);
+        fd_closep(&watch->fd);
+}
+
+void keeper_tell_server(struct keeper *keeper, const void *message, size_t length)
+{
+        if (keeper->server.fd < 0)
+                return;
+        if (packet_send(keeper->server.fd, message, length, NULL, 0) != 0 && keeper->server_pid > 0) {
+                log_error("server.deaf", "it does not take its messages");
+                kill(keeper->server_pid, SIGKILL);
+        }
+}
+
+void keeper_report_done(
+        struct keeper *keeper, bool selftest, enum runtime runtime, const struct keeper_done *done)
+{
+        if (selftest)
+                template_test_done(keeper, &keeper->templates[runtime], done);
+        else
+                keeper_tell_server(keeper, done, sizeof *done);
+}
+
+int keeper_request_cell(struct keeper *keeper, const struct pending *request)
+{
+        if (keeper->n_pending == keeper->n_slots) {
+                for (int i = 0; i < KEEPER_FDS_PER_CELL; i++)
+                        close(request->fds[i]);
+                return -ENOSPC;
+        }
+        keeper->pending[keeper->n_pending++] = *request;
+        keeper_dispatch(keeper);
+        return 0;
+}
+
+static void pending_remove(struct keeper *keeper, size_t i)
+{
+        for (int k = 0; k < KEEPER_FDS_PER_CELL; k++)
+                fd_closep(&keeper->pending[i].fds[k]);
+        keeper->n_pending--;
+        memmove(&keeper->pending[i], &keeper->pending[i + 1],
+                (keeper->n_pending - i) * sizeof *keeper->pending);
+}
+
+static void pending_refuse(struct keeper *keeper, size_t i)
+{
+        const struct pending request = keeper->pending[i];
+        const struct keeper_done done = {
+                .type = KEEPER_DONE, .outcome = CELL_REFUSED, .cell = request.cell
+        };
+
+        pending_remove(keeper, i);
+        keeper_report_done(keeper, request.selftest, request.runtime, &done);
+}
+
+void keeper_forget_pending(struct keeper *keeper, uint64_t cell)
+{
+        for (size_t i = keeper->n_pending; i-- > 0;) {
+                if (keeper->pending[i].selftest || (cell && keeper->pending[i].cell != cell))
+                        continue;
+                if (cell)
+                        pending_refuse(keeper, i);
+                else
+                        pending_remove(keeper, i);
+        }
+}
+
+/* 0: started or refused, gone from the list. 1: waits on. */
+static int pending_try(struct keeper *keeper, size_t i)
+{
+        const struct pending *request = &keeper->pending[i];
+        const struct template *template = &keeper->templates[request->runtime];
+        enum template_state wanted = request->selftest ? TEMPLATE_TESTING : TEMPLATE_UP;
+        struct slot *slot;
+
+        if (!template_has_hope(template) || (request->selftest && template->state != TEMPLATE_TESTING)) {
+                pending_refuse(keeper, i);
+                return 0;
+        }
+        slot = template->state == wanted ? slot_find_free(keeper) : NULL;
+        if (!slot)
+                return 1;
+        /* A send that fails means a template that dies: its end is noticed on its own, and the request waits
+         * for the next. */
+        if (slot_start_cell(keeper, slot, request) < 0)
+                return 1;
+        pending_remove(keeper, i);
+        return 0;
+}
+
+void keeper_dispatch(struct keeper *keeper)
+{
+        for (size_t i = 0; i < keeper->n_pending;)
+                i += (size_t)pending_try(keeper, i);
+}
+
+void keeper_stop(struct keeper *keeper, int exit_code)
+{
+        if (!keeper->finished)
+                keeper->exit_code = exit_code;
+        keeper->finished = true;
+}
+
+static void keeper_drain(struct keeper *keeper)
+{
+        const struct keeper_plain message = { .type = KEEPER_DRAIN };
+
+        if (keeper->draining || keeper->server_pid <= 0) {
+                keeper_stop(keeper, keeper->draining ? 1 : 0);
+                return;
+        }
+        log_info("keeper.draining", "running calls may take %u ms to end; a second signal ends them now",
+                keeper->settings.drain_timeout_ms);
+        keeper->draining = true;
+        keeper->drain_deadline_us =
+                clock_us() + (uint64_t)keeper->settings.drain_timeout_ms * 1000 + DRAIN_EXTRA_US;
+        keeper_tell_server(keeper, &message, sizeof message);
+}
+
+static void child_ended(struct keeper *keeper, pid_t pid, int status)
+{
+        if (pid == keeper->server_pid)
+                server_died(keeper, status);
+        if (pid == keeper->janitor_pid) {
+                log_error("janitor.down",
+                        "restart mayfly: without it, a killed keeper would leave its cgroups behind");
+                keeper->janitor_pid = 0;
+        }
+        for (int i = 0; i < RUNTIME_COUNT; i++) {
+                if (keeper->templates[i].pid == pid)
+                        template_died(keeper, &keeper->templates[i]);
+        }
+        for (size_t i = 0; i < keeper->n_slots; i++) {
+                if (keeper->slots[i].anchor_pid != pid)
+                        continue;
+                keeper->slots[i].anchor_pid = 0;
+                slot_anchor_lost(keeper, &keeper->slots[i]);
+        }
+}
+
+static void keeper_on_signal(struct keeper *keeper, struct watch *watch)
+{
+        struct signalfd_siginfo info;
+        int status;
+        pid_t pid;
+
+        if (read(watch->fd, &info, sizeof info) != sizeof info)
+                return;
+        if (info.ssi_signo != SIGCHLD) {
+                keeper_drain(keeper);
+                return;
+        }
+        while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+                child_ended(keeper, pid, status);
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+        return !a ? b : !b ? a : MIN(a, b);
+}
+
+/* Looks at every time limit. Returns the next one, 0 for none. */
+static uint64_t keeper_tick(struct keeper *keeper)
+{
+        uint64_t now_us = clock_us(), next = server_tick(keeper, now_us);
+
+        for (int i = 0; i < RUNTIME_COUNT; i++)
+                next = earlier(next, template_tick(keeper, &keeper->templates[i], now_us));
+        for (size_t i = 0; i < keeper->n_slots; i++)
+                next = earlier(next, slot_tick(keeper, &keeper->slots[i], now_us));
+        if (keeper->draining) {
+                next = earlier(next, keeper->drain_deadline_us);
+                if (now_us >= keeper->drain_deadline_us)
+                        keeper_stop(keeper, 1);
+        }
+        return next;
+}
+
+int keeper_run(struct keeper *keeper)
+{
+        sigset_t signals;
+        int fd, r;
+
+        sigemptyset(&signals);
+        sigaddset(&signals, SIGCHLD);
+        sigaddset(&signals, SIGINT);
+        sigaddset(&signals, SIGTERM);
+        sigprocmask(SIG_BLOCK, &signals, NULL);
+        fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+        r = fd < 0 ? -errno : keeper_watch(keeper, &keeper->signals, fd, keeper_on_signal);
+
+        while (r >= 0 && !keeper->finished) {
+                uint64_t next = keeper_tick(keeper), now_us = clock_us();
+                struct epoll_event event;
+                int wait_ms = !next ? -1 : next <= now_us ? 0 : (int)MIN((next - now_us) / 1000 + 1, 60000u);
+
+                if (keeper->finished)
+                        break;
+                /* One at a time: what it leads to may close the descriptors of others. */
+                r = epoll_wait(keeper->epoll, &event, 1, wait_ms);
+                if (r < 0 && errno == EINTR)
+                        r = 0;
+                if (r > 0) {
+                        struct watch *watch = event.data.ptr;
+
+                        watch->ready(keeper, watch);
+                }
+        }
+        if (r < 0) {
+                log_error("keeper.loop", "error=\"%s\"", strerror(-error_trace(r)));
+                return 1;
+        }
+        return keeper->exit_code;
+}

@@ -1,0 +1,313 @@
+#include "keeper/server_process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <netdb.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <dirent.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "keeper/child.h"
+#include "keeper/slot.h"
+#include "keeper/template.h"
+#include "wire/packet.h"
+
+enum { BACKLOG = 512, RETRY_US = 100000, FAILURES_MAX = 8, SERVER_TMP_BYTES = 64 << 20 };
+
+/* A data directory that was filled under another UID_BASE is taken over: the store's own files, no others. */
+static void data_take_over(int directory, uid_t uid)
+{
+        DIR *listing = fdopendir(openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        struct dirent *entry;
+
+        while (listing && (entry = readdir(listing))) {
+                if (strncmp(entry->d_name, "mayfly.", 7) == 0 &&
+                        fchownat(directory, entry->d_name, uid, uid, AT_SYMLINK_NOFOLLOW) < 0)
+                        log_warn("data.owner", "file=%s error=\"%s\"", entry->d_name, strerror(errno));
+        }
+        if (listing)
+                closedir(listing);
+}
+
+int server_open_data(struct keeper *keeper, char *error, size_t error_size)
+{
+        const char *path = keeper->settings.data_dir;
+        char *absolute;
+        uid_t uid = keeper->settings.uid_base + UID_SERVER;
+
+        if (mkdir(path, 0700) < 0 && errno != EEXIST) {
+                snprintf(error, error_size, "DATA_DIR=%s cannot be made: %s", path, strerror(errno));
+                return -EINVAL;
+        }
+        keeper->data_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (keeper->data_fd < 0 || fchown(keeper->data_fd, uid, uid) < 0) {
+                snprintf(error, error_size, "DATA_DIR=%s cannot be used: %s", path, strerror(errno));
+                return -EINVAL;
+        }
+        if (flock(keeper->data_fd, LOCK_EX | LOCK_NB) < 0) {
+                snprintf(error, error_size,
+                        "DATA_DIR=%s is in use by another mayfly; stop that one, or choose another directory",
+                        path);
+                return -EBUSY;
+        }
+        data_take_over(keeper->data_fd, uid);
+        absolute = realpath(path, NULL);
+        if (!absolute)
+                return -errno;
+        free(keeper->settings.data_dir);
+        keeper->settings.data_dir = absolute;
+        return 0;
+}
+
+static int socket_bind(const struct addrinfo *address)
+{
+        _cleanup_(fd_closep) int fd =
+                socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        const int on = 1;
+
+        if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
+                bind(fd, address->ai_addr, address->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0)
+                return -errno;
+        return fd_steal(&fd);
+}
+
+int server_open_socket(struct keeper *keeper, char *error, size_t error_size)
+{
+        const struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE };
+        const struct settings *settings = &keeper->settings;
+        struct addrinfo *addresses;
+        char port[16];
+        int r;
+
+        snprintf(port, sizeof port, "%u", settings->http_port);
+        r = getaddrinfo(settings->http_host, port, &hints, &addresses);
+        if (r != 0) {
+                snprintf(error, error_size, "HTTP_HOST=%s: %s", settings->http_host, gai_strerror(r));
+                return -EINVAL;
+        }
+        r = socket_bind(addresses);
+        freeaddrinfo(addresses);
+        if (r < 0) {
+                snprintf(error, error_size,
+                        "cannot listen on %s port %s: %s; set HTTP_HOST or HTTP_PORT to a free one",
+                        settings->http_host, port, strerror(-r));
+                return r;
+        }
+        keeper->listen_fd = r;
+        return 0;
+}
+
+/* A root like the cells', and in it the data directory: nothing else of the host. */
+static int server_enter(struct keeper *keeper, int control, int program)
+{
+        int fds[] = { control, keeper->listen_fd, program };
+        char target[PATH_MAX];
+        int r = cgroup_join(&keeper->server_group);
+
+        snprintf(target, sizeof target, "%s/srv", keeper->rootfs.path);
+        if (r == 0 && (unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS) < 0 ||
+                              mount(keeper->settings.data_dir, target, NULL, MS_BIND, NULL) < 0 ||
+                              mount(NULL, target, NULL,
+                                      MS_BIND | MS_REMOUNT | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0))
+                r = -errno;
+        if (r == 0)
+                r = rootfs_enter(&keeper->rootfs);
+        if (r == 0)
+                r = rootfs_mount_tmp(SERVER_TMP_BYTES, 1024);
+        if (r == 0)
+                r = child_keep_fds(fds, ARRAY_SIZE(fds));
+        if (r == 0)
+                r = child_become(keeper->settings.uid_base + UID_SERVER, 0);
+        return r;
+}
+
+static char **server_environment(const struct keeper *keeper)
+{
+        struct settings settings = keeper->settings;
+        char missing[256];
+
+        settings.data_dir = "/srv";
+        settings.allow_missing_walls = (char *)walls_format(keeper->walls_missing, missing, sizeof missing);
+        return settings_environment(&settings);
+}
+
+static void __attribute__((noreturn)) server_main(struct keeper *keeper, int control)
+{
+        char path[PATH_MAX + 32], *arguments[] = { "mayfly-server", NULL };
+        char **environment = server_environment(keeper);
+        int r, program;
+
+        snprintf(path, sizeof path, "%s/server/mayfly-server", keeper->library);
+        program = open(path, O_RDONLY | O_CLOEXEC);
+        r = program < 0 || !environment ? -errno : server_enter(keeper, control, program);
+        if (r == 0) {
+                /* The program itself is not in that root: it is started by its descriptor, which then closes.
+                 */
+                fcntl(KEEPER_LISTEN_FD + 1, F_SETFD, FD_CLOEXEC);
+                fexecve(KEEPER_LISTEN_FD + 1, arguments, environment);
+                r = -errno;
+        }
+        log_error("server.failed", "cannot start %s: %s", path, strerror(-r));
+        _exit(1);
+}
+
+static int request_start(struct keeper *keeper, const void *message, int *fds)
+{
+        const struct keeper_start *start = message;
+        struct pending request = { .cell = start->cell, .runtime = start->runtime };
+
+        memcpy(request.fds, fds, sizeof request.fds);
+        if (start->runtime >= RUNTIME_COUNT || slot_find_cell(keeper, start->cell, false)) {
+                for (int i = 0; i < KEEPER_FDS_PER_CELL; i++)
+                        fd_closep(&fds[i]);
+                return -EBADMSG;
+        }
+        if (keeper_request_cell(keeper, &request) < 0) {
+                struct keeper_done done = {
+                        .type = KEEPER_DONE, .outcome = CELL_REFUSED, .cell = start->cell
+                };
+
+                keeper_tell_server(keeper, &done, sizeof done);
+        }
+        return 0;
+}
+
+static int request_kill(struct keeper *keeper, const void *message, int *fds)
+{
+        const struct keeper_kill *request = message;
+        struct slot *slot = slot_find_cell(keeper, request->cell, false);
+
+        (void)fds;
+        if (slot)
+                slot_kill_cell(slot);
+        else
+                keeper_forget_pending(keeper, request->cell);
+        return 0;
+}
+
+static int request_drained(struct keeper *keeper, const void *message, int *fds)
+{
+        (void)message;
+        (void)fds;
+        return keeper->draining ? 0 : -EBADMSG;
+}
+
+/* All that the server may ask for. Anything else ends it: it has been taken over, or is broken. */
+static const struct {
+        uint32_t type;
+        size_t length;
+        size_t n_fds;
+        int (*serve)(struct keeper *keeper, const void *message, int *fds);
+} requests[] = {
+        { KEEPER_START, sizeof(struct keeper_start), KEEPER_FDS_PER_CELL, request_start },
+        { KEEPER_KILL, sizeof(struct keeper_kill), 0, request_kill },
+        { KEEPER_DRAINED, sizeof(struct keeper_plain), 0, request_drained },
+};
+
+static int server_serve(struct keeper *keeper, const void *message, size_t length, int *fds, size_t n_fds)
+{
+        uint32_t type = 0;
+
+        memcpy(&type, message, MIN(length, sizeof type));
+        for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
+                if (requests[i].type == type && requests[i].length == length && requests[i].n_fds == n_fds)
+                        return requests[i].serve(keeper, message, fds);
+        }
+        for (size_t i = 0; i < n_fds; i++)
+                fd_closep(&fds[i]);
+        return -EBADMSG;
+}
+
+static void server_on_message(struct keeper *keeper, struct watch *watch)
+{
+        char message[256] __attribute__((aligned(8)));
+        size_t length = 0, n_fds = 0;
+        int fds[PACKET_FDS];
+        int r = packet_receive(
+                watch->fd, MSG_DONTWAIT, message, sizeof message, &length, fds, PACKET_FDS, &n_fds);
+
+        if (r == PACKET_AGAIN)
+                return;
+        if (r == 0)
+                r = server_serve(keeper, message, length, fds, n_fds);
+        if (r == 0)
+                return;
+        if (r < 0)
+                log_error("server.protocol", "error=\"%s\"", strerror(-r));
+        keeper_unwatch(keeper, watch);
+        if (r < 0 && keeper->server_pid > 0)
+                kill(keeper->server_pid, SIGKILL);
+}
+
+int server_start(struct keeper *keeper)
+{
+        int fds[2], r;
+
+        r = packet_pair(fds);
+        if (r < 0)
+                return error_trace(r);
+        keeper->server_pid = child_fork();
+        if (keeper->server_pid == 0)
+                server_main(keeper, fds[1]);
+        close(fds[1]);
+        if (keeper->server_pid < 0) {
+                close(fds[0]);
+                return error_trace(-errno);
+        }
+        /* The keeper never waits for the server: one that does not read its packets is as good as dead. */
+        fcntl(fds[0], F_SETFL, O_NONBLOCK);
+        r = keeper_watch(keeper, &keeper->server, fds[0], server_on_message);
+        if (r < 0)
+                return error_trace(r);
+        for (int i = 0; i < RUNTIME_COUNT; i++)
+                template_announce(keeper, &keeper->templates[i]);
+        return 0;
+}
+
+void server_died(struct keeper *keeper, int status)
+{
+        keeper->server_pid = 0;
+        keeper_unwatch(keeper, &keeper->server);
+        if (keeper->draining && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+                keeper_stop(keeper, 0);
+                return;
+        }
+        log_error("server.down", "%s=%d", WIFEXITED(status) ? "exit" : "signal",
+                WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
+        if (keeper->draining || ++keeper->server_failures >= FAILURES_MAX ||
+                (WIFEXITED(status) && WEXITSTATUS(status) == 2)) {
+                keeper_stop(keeper, 1); /* 2: it cannot work with these settings, and has said why */
+                return;
+        }
+        /* Nobody is left to hear from its cells. */
+        for (size_t i = 0; i < keeper->n_slots; i++) {
+                if (!keeper->slots[i].selftest)
+                        slot_kill_cell(&keeper->slots[i]);
+        }
+        keeper_forget_pending(keeper, 0);
+        keeper->server_retry_us = clock_us() + ((uint64_t)RETRY_US << keeper->server_failures) / 2;
+}
+
+uint64_t server_tick(struct keeper *keeper, uint64_t now_us)
+{
+        if (keeper->server_pid > 0)
+                return 0;
+        if (now_us < keeper->server_retry_us)
+                return keeper->server_retry_us;
+        if (server_start(keeper) < 0)
+                keeper->server_retry_us = now_us + RETRY_US;
+        return now_us + RETRY_US;
+}

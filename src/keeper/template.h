@@ -1,0 +1,61 @@
+#pragma once
+
+/*
+ * A runtime's template: a warm interpreter that cells are forked from. Started, tried out by two self-test
+ * cells, and replaced when it dies or answers no more.
+ */
+
+#include "keeper/keeper.h"
+
+enum template_state {
+        TEMPLATE_OFF,      /* not configured */
+        TEMPLATE_DOWN,     /* started anew at retry_us */
+        TEMPLATE_STARTING, /* the interpreter is warming up */
+        TEMPLATE_TESTING,  /* self-test cells run */
+        TEMPLATE_UP,
+};
+
+enum { TEMPLATE_TESTS = 2, TEMPLATE_TEST_OUTPUT = 4096 };
+
+struct template
+{
+        enum runtime runtime;
+        enum template_state state;
+        struct watch control;
+        pid_t pid;
+        uint32_t generation;
+        uint32_t failures; /* since it was last up */
+        bool was_up;
+        uint64_t retry_us;
+        uint64_t deadline_us; /* for the next step on the way up */
+        char version[KEEPER_TEXT];
+        /* the self-test in progress */
+        unsigned tests_done;
+        int test_output; /* reading end of its stdout; -1: none */
+        char outputs[TEMPLATE_TESTS][TEMPLATE_TEST_OUTPUT];
+};
+
+/* The name that settings and /readyz use: "python". */
+const char *template_name(enum runtime runtime);
+/* Which of the comma separated names are runtimes; -EINVAL with *ret_bad set for another word. */
+int template_parse_list(const char *list, uint32_t *ret_runtimes, const char **ret_bad);
+/* The host files that a runtime needs inside, added to binds[]. 0, or -EINVAL / negative errno with a
+ * message. */
+int template_binds(struct keeper *keeper, enum runtime runtime, struct rootfs_bind *binds, size_t *n_binds,
+        char *error, size_t error_size);
+
+void template_init(struct template *template, enum runtime runtime);
+/* Starts the interpreter. 0 or negative errno. */
+int template_start(struct keeper *keeper, struct template *template);
+/* Ends it, saying why in the log; its cells are lost; it is started anew. */
+void template_kill(struct keeper *keeper, enum runtime runtime, const char *why);
+/* The process has ended (seen by wait). */
+void template_died(struct keeper *keeper, struct template *template);
+/* A self-test cell has ended. */
+void template_test_done(struct keeper *keeper, struct template *template, const struct keeper_done *done);
+/* Timers: returns when to call again (clock_us), 0 for never. */
+uint64_t template_tick(struct keeper *keeper, struct template *template, uint64_t now_us);
+/* Tells the server how it is. */
+void template_announce(struct keeper *keeper, const struct template *template);
+/* May cells be asked of it now or soon? */
+bool template_has_hope(const struct template *template);

@@ -1,0 +1,72 @@
+#include "sandbox/capability.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define BIT(capability) (UINT64_C(1) << (capability))
+
+/* setns() takes SYS_ADMIN, into a mount namespace SYS_CHROOT too; the cell's own uid and gid take SETUID and
+ * SETGID. */
+const uint64_t capability_template_set =
+        BIT(CAP_SYS_ADMIN) | BIT(CAP_SYS_CHROOT) | BIT(CAP_SETUID) | BIT(CAP_SETGID);
+
+/*
+ * Beyond what it hands to templates: NET_ADMIN brings a slot's loopback up, NET_BIND_SERVICE binds port 80,
+ * KILL ends other users' processes, CHOWN gives DATA_DIR to the server, SETPCAP bounds its children,
+ * SYS_PTRACE joins namespaces of another user's process, DAC_* open what the operator configured below
+ * private directories, SYS_RESOURCE (if there) raises hard limits.
+ */
+const uint64_t capability_keeper_set =
+        BIT(CAP_SYS_ADMIN) | BIT(CAP_SYS_CHROOT) | BIT(CAP_SETUID) | BIT(CAP_SETGID) | BIT(CAP_NET_ADMIN) |
+        BIT(CAP_NET_BIND_SERVICE) | BIT(CAP_KILL) | BIT(CAP_CHOWN) | BIT(CAP_FOWNER) | BIT(CAP_SETPCAP) |
+        BIT(CAP_SYS_PTRACE) | BIT(CAP_DAC_OVERRIDE) | BIT(CAP_DAC_READ_SEARCH) | BIT(CAP_SYS_RESOURCE);
+
+int capabilities_read(uint64_t *ret_permitted)
+{
+        struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+        struct __user_cap_data_struct data[2];
+
+        if (syscall(SYS_capget, &header, data) < 0)
+                return -errno;
+        *ret_permitted = data[0].permitted | (uint64_t)data[1].permitted << 32;
+        return 0;
+}
+
+int capabilities_keep(uint64_t set, uint64_t ambient)
+{
+        struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+        struct __user_cap_data_struct data[2];
+
+        if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
+                return -errno;
+        for (int i = 0; i < 2; i++) {
+                uint32_t half = (uint32_t)(set >> (32 * i)), inheritable = (uint32_t)(ambient >> (32 * i));
+
+                data[i] = (struct __user_cap_data_struct){
+                        .effective = half, .permitted = half, .inheritable = inheritable
+                };
+        }
+        if (syscall(SYS_capset, &header, data) < 0)
+                return -errno;
+        for (int i = 0; i < 64; i++) {
+                if (ambient & BIT(i) && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, i, 0, 0) < 0)
+                        return -errno;
+        }
+        return 0;
+}
+
+int capabilities_bound(uint64_t set)
+{
+        for (int i = 0; i < 64; i++) {
+                int there = prctl(PR_CAPBSET_READ, i, 0, 0, 0);
+
+                if (there < 0)
+                        return errno == EINVAL ? 0 : -errno; /* beyond the last one that this kernel knows */
+                if (there && !(set & BIT(i)) && prctl(PR_CAPBSET_DROP, i, 0, 0, 0) < 0)
+                        return -errno;
+        }
+        return 0;
+}

@@ -1,0 +1,293 @@
+#include "sandbox/rootfs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/macros.h"
+
+enum entry_kind {
+        ENTRY_DIRECTORY, /* argument unused */
+        ENTRY_LINK,      /* argument: where it points */
+        ENTRY_FILE,      /* argument: contents */
+        ENTRY_DEVICE,    /* the host's node of the same name */
+        ENTRY_LIBRARY, /* the host's directory or file of the same name, read-only; a symbolic link is copied;
+                          absent: passed over */
+};
+
+static const struct {
+        enum entry_kind kind;
+        const char *path;
+        const char *argument;
+} entries[] = {
+        { ENTRY_DIRECTORY, "/proc", NULL },
+        { ENTRY_DIRECTORY, "/tmp", NULL },
+        { ENTRY_DIRECTORY, "/srv", NULL }, /* DATA_DIR, in the server's namespace alone */
+        { ENTRY_DIRECTORY, "/mayfly", NULL },
+        { ENTRY_DIRECTORY, "/etc", NULL },
+        { ENTRY_DIRECTORY, "/dev", NULL },
+        { ENTRY_DEVICE, "/dev/null", NULL },
+        { ENTRY_DEVICE, "/dev/zero", NULL },
+        { ENTRY_DEVICE, "/dev/full", NULL },
+        { ENTRY_DEVICE, "/dev/random", NULL },
+        { ENTRY_DEVICE, "/dev/urandom", NULL },
+        { ENTRY_LINK, "/dev/shm", "/tmp" },
+        { ENTRY_LINK, "/dev/fd", "/proc/self/fd" },
+        { ENTRY_LINK, "/dev/stdin", "/proc/self/fd/0" },
+        { ENTRY_LINK, "/dev/stdout", "/proc/self/fd/1" },
+        { ENTRY_LINK, "/dev/stderr", "/proc/self/fd/2" },
+        { ENTRY_LIBRARY, "/usr/lib", NULL },
+        { ENTRY_LIBRARY, "/usr/lib64", NULL },
+        { ENTRY_LIBRARY, "/usr/local/lib", NULL },
+        { ENTRY_LIBRARY, "/lib", NULL },
+        { ENTRY_LIBRARY, "/lib64", NULL },
+        { ENTRY_LIBRARY, "/usr/share/zoneinfo", NULL },
+        { ENTRY_LIBRARY, "/usr/share/ca-certificates", NULL },
+        { ENTRY_LIBRARY, "/etc/ssl/certs", NULL },
+        { ENTRY_LIBRARY, "/etc/alternatives", NULL }, /* libblas.so.3 and its like are links through here */
+        { ENTRY_LIBRARY, "/etc/ld.so.cache", NULL },
+        { ENTRY_LIBRARY, "/etc/mime.types", NULL },
+        { ENTRY_FILE, "/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n" },
+        { ENTRY_FILE, "/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n" },
+        { ENTRY_FILE, "/etc/resolv.conf", "" },
+        { ENTRY_FILE, "/etc/group", "root:x:0:\n" },
+};
+
+struct builder {
+        const char *root;
+        char *error;
+        size_t error_size;
+};
+
+static int fail(struct builder *builder, int r, const char *what, const char *path)
+{
+        snprintf(builder->error, builder->error_size, "%s %s: %s", what, path, strerror(-r));
+        return error_trace(r);
+}
+
+static int inside(const struct builder *builder, const char *path, char *ret_path)
+{
+        return snprintf(ret_path, PATH_MAX, "%s%s", builder->root, path) >= PATH_MAX ? -ENAMETOOLONG : 0;
+}
+
+/* Every directory above the last name. */
+static int make_parents(char *path, size_t root_length)
+{
+        for (char *slash = strchr(path + root_length + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+                int r;
+
+                *slash = 0;
+                r = mkdir(path, 0755) < 0 && errno != EEXIST ? -errno : 0;
+                *slash = '/';
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int write_file(const char *path, const char *text)
+{
+        _cleanup_(fd_closep) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+        size_t length = strlen(text);
+
+        if (fd < 0)
+                return -errno;
+        return write(fd, text, length) == (ssize_t)length ? 0 : -EIO;
+}
+
+/* A bind mount takes its read-only flag only in a second step. */
+static int bind(const char *source, const char *target, unsigned long flags)
+{
+        if (mount(source, target, NULL, MS_BIND | MS_REC, NULL) < 0)
+                return -errno;
+        return mount(NULL, target, NULL, MS_BIND | MS_REMOUNT | flags, NULL) < 0 ? -errno : 0;
+}
+
+static int make_point(const char *source, const char *target)
+{
+        struct stat st;
+
+        if (stat(source, &st) < 0)
+                return -errno;
+        if (S_ISDIR(st.st_mode))
+                return mkdir(target, 0755) < 0 && errno != EEXIST ? -errno : 0;
+        return write_file(target, "");
+}
+
+static int add_bind(struct builder *builder, const char *source, const char *path, unsigned long flags)
+{
+        char target[PATH_MAX];
+        int r = inside(builder, path, target);
+
+        if (r == 0)
+                r = make_parents(target, strlen(builder->root));
+        if (r == 0)
+                r = make_point(source, target);
+        if (r == 0)
+                r = bind(source, target, flags);
+        return r < 0 ? fail(builder, r, "cannot bind", source) : 0;
+}
+
+static int add_library(struct builder *builder, const char *path)
+{
+        char target[PATH_MAX], link[PATH_MAX];
+        struct stat st;
+        ssize_t n;
+        int r;
+
+        if (lstat(path, &st) < 0)
+                return errno == ENOENT ? 0 : fail(builder, -errno, "cannot look at", path);
+        if (!S_ISLNK(st.st_mode))
+                return add_bind(builder, path, path, MS_RDONLY | MS_NOSUID | MS_NODEV);
+
+        n = readlink(path, link, sizeof link - 1);
+        if (n < 0)
+                return fail(builder, -errno, "cannot read", path);
+        link[n] = 0;
+        r = inside(builder, path, target);
+        return r == 0 && symlink(link, target) == 0 ? 0
+                                                    : fail(builder, r < 0 ? r : -errno, "cannot link", path);
+}
+
+static int add_entry(struct builder *builder, enum entry_kind kind, const char *path, const char *argument)
+{
+        char target[PATH_MAX];
+        int r = inside(builder, path, target);
+
+        if (r == 0)
+                r = make_parents(target, strlen(builder->root));
+        if (r < 0)
+                return fail(builder, r, "cannot make", path);
+
+        switch (kind) {
+        case ENTRY_LIBRARY:
+                return add_library(builder, path);
+        case ENTRY_DEVICE:
+                return add_bind(builder, path, path, MS_NOSUID | MS_NOEXEC);
+        case ENTRY_DIRECTORY:
+                r = mkdir(target, 0755);
+                break;
+        case ENTRY_LINK:
+                r = symlink(argument, target);
+                break;
+        case ENTRY_FILE:
+                r = write_file(target, argument);
+                break;
+        }
+        return r < 0 ? fail(builder, r == -1 ? -errno : r, "cannot make", path) : 0;
+}
+
+/* getpwuid() and os.userInfo() want a name for the cell's user. */
+static int add_passwd(struct builder *builder, uint32_t first_uid, uint32_t uids)
+{
+        _cleanup_(freep) char *text = NULL;
+        size_t size = 0;
+        FILE *file = open_memstream(&text, &size);
+
+        if (!file)
+                return -ENOMEM;
+        fprintf(file, "root:x:0:0::/:/usr/sbin/nologin\n");
+        for (uint32_t i = 0; i < uids; i++)
+                fprintf(file, "cell:x:%u:%u::/tmp:/usr/sbin/nologin\n", first_uid + i, first_uid + i);
+        if (fclose(file) != 0)
+                return -ENOMEM;
+        return add_entry(builder, ENTRY_FILE, "/etc/passwd", text);
+}
+
+static int build(struct builder *builder, const struct rootfs_bind *binds, size_t n_binds, uint32_t first_uid,
+        uint32_t uids)
+{
+        int r;
+
+        if (mount("mayfly", builder->root, "tmpfs", MS_NOSUID | MS_NOATIME, "mode=0755,size=1m") < 0)
+                return fail(builder, -errno, "cannot mount a tmpfs on", builder->root);
+        for (size_t i = 0; i < ARRAY_SIZE(entries); i++) {
+                r = add_entry(builder, entries[i].kind, entries[i].path, entries[i].argument);
+                if (r < 0)
+                        return r;
+        }
+        for (size_t i = 0; i < n_binds; i++) {
+                r = add_bind(builder, binds[i].source, binds[i].target, MS_RDONLY | MS_NOSUID | MS_NODEV);
+                if (r < 0)
+                        return r;
+        }
+        r = add_passwd(builder, first_uid, uids);
+        if (r < 0)
+                return r;
+        if (mount(NULL, builder->root, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL) <
+                0)
+                return fail(builder, -errno, "cannot make read-only:", builder->root);
+        return 0;
+}
+
+int rootfs_build(const struct rootfs_bind *binds, size_t n_binds, uint32_t first_uid, uint32_t uids,
+        struct rootfs *ret_rootfs, char *error, size_t error_size)
+{
+        struct rootfs rootfs = { 0 };
+        struct builder builder = { .error = error, .error_size = error_size };
+        int r;
+
+        if (asprintf(&rootfs.path, "/run/mayfly-%d", getpid()) < 0)
+                return -ENOMEM;
+        builder.root = rootfs.path;
+        if (mkdir(rootfs.path, 0700) < 0 && errno != EEXIST)
+                r = fail(&builder, -errno, "cannot make directory", rootfs.path);
+        else if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+                r = fail(&builder, -errno, "cannot make a private mount namespace",
+                        "(start as root with CAP_SYS_ADMIN)");
+        else
+                r = build(&builder, binds, n_binds, first_uid, uids);
+        if (r < 0) {
+                rootfs_deinit(&rootfs);
+                return r;
+        }
+        *ret_rootfs = rootfs;
+        return 0;
+}
+
+void rootfs_deinit(struct rootfs *rootfs)
+{
+        if (rootfs->path)
+                rmdir(rootfs->path);
+        free(rootfs->path);
+        rootfs->path = NULL;
+}
+
+int rootfs_enter(const struct rootfs *rootfs)
+{
+        /* The same directory as new root and as place of the old one: pivot_root(2), "pivot_root(".", ".")".
+         */
+        if (chdir(rootfs->path) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
+                umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+                return -errno;
+        return 0;
+}
+
+int rootfs_mount_tmp(uint64_t bytes, uint32_t files)
+{
+        char options[128];
+
+        snprintf(options, sizeof options, "mode=1777,size=%llu,nr_inodes=%u", (unsigned long long)bytes,
+                files);
+        return mount("tmp", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME, options) < 0
+                       ? -errno
+                       : 0;
+}
+
+int rootfs_mount_proc(void)
+{
+        if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "hidepid=invisible,subset=pid") <
+                0)
+                return -errno;
+        return 0;
+}

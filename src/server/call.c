@@ -1,0 +1,627 @@
+/*
+ * Theory of operation. A call is always in one state, and something happens to it: its turn came, its timer
+ * fired, its cell said something, its cell is gone, its client left. The table below is the whole life: for
+ * each state what to do about each event. A blank means that the event is of no interest there.
+ *
+ * There is one timer, and the state says what it means. The place in the queue is held until the keeper has
+ * reported the cell gone, also when the answer is out: so there are never more cells than places and spares.
+ *
+ * Endings: the first final frame ends the call at once. Only a failure (FRAME_ERROR) waits for the cell's
+ * exit, a moment later, because the keeper then tells whether a limit was behind it. Without a frame, the
+ * exit is the answer.
+ */
+
+#include "server/call.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/settings.h"
+#include "server/json_scan.h"
+#include "server/language.h"
+#include "server/queue.h"
+
+enum {
+        START_TIMEOUT_MS = 30000, /* a template that is rebuilt takes seconds; beyond, the keeper is ill */
+        GRACE_MS = 100,           /* for a cell to exit by itself once it has spoken */
+};
+
+enum call_state {
+        CALL_ACCEPTED, /* while call_new() makes it: nothing happens to it yet */
+        CALL_QUEUED,
+        CALL_STARTING, /* it has a place and a cell that is not ready yet; the call is handed over already */
+        CALL_RUNNING,  /* its deadline runs */
+        CALL_COMPILED, /* the JavaScript is here; the next cell starts when this one is gone */
+        CALL_FAILING,  /* the script failed; the keeper's report may say why */
+        CALL_LEAVING,  /* it has ended; the cell is on its way out */
+        CALL_DONE,     /* to be freed */
+        CALL_STATES,
+};
+
+enum call_event {
+        EVENT_PLACE,
+        EVENT_TIMER,
+        EVENT_READY,
+        EVENT_FRAME,
+        EVENT_LARGE, /* result or output over the limit */
+        EVENT_MISBEHAVED,
+        EVENT_GONE,
+        EVENT_CANCEL,
+        CALL_EVENTS,
+};
+
+typedef void call_step(struct call *call, const struct cell_notice *notice);
+
+static call_step call_start, call_begin, call_hear_wall, call_hear, call_burst, call_break;
+static call_step call_conclude, call_give_up, call_give_up_start, call_time_out, call_hurry, call_leave;
+static call_step call_withdraw, call_abandon;
+
+/* clang-format off */
+static call_step *const life[CALL_STATES][CALL_EVENTS] = {
+        [CALL_QUEUED] = {
+                [EVENT_PLACE]      = call_start,
+                [EVENT_TIMER]      = call_give_up,
+                [EVENT_CANCEL]     = call_withdraw,
+        },
+        [CALL_STARTING] = {
+                [EVENT_READY]      = call_begin,
+                [EVENT_TIMER]      = call_give_up_start,
+                [EVENT_FRAME]      = call_hear_wall,
+                [EVENT_MISBEHAVED] = call_break,
+                [EVENT_GONE]       = call_conclude,
+                [EVENT_CANCEL]     = call_abandon,
+        },
+        [CALL_RUNNING] = {
+                [EVENT_TIMER]      = call_time_out,
+                [EVENT_FRAME]      = call_hear,
+                [EVENT_LARGE]      = call_burst,
+                [EVENT_MISBEHAVED] = call_break,
+                [EVENT_GONE]       = call_conclude,
+                [EVENT_CANCEL]     = call_abandon,
+        },
+        [CALL_COMPILED] = {
+                [EVENT_TIMER]      = call_hurry,
+                [EVENT_GONE]       = call_start,
+                [EVENT_CANCEL]     = call_abandon,
+        },
+        [CALL_FAILING] = {
+                [EVENT_TIMER]      = call_hurry,
+                [EVENT_LARGE]      = call_burst,
+                [EVENT_GONE]       = call_conclude,
+                [EVENT_CANCEL]     = call_abandon,
+        },
+        [CALL_LEAVING] = {
+                [EVENT_TIMER]      = call_hurry,
+                [EVENT_GONE]       = call_leave,
+        },
+};
+/* clang-format on */
+
+static const char *const ending_names[CALL_ENDINGS] = {
+        [CALL_RETURNED] = "returned",
+        [CALL_ENDED] = "ended",
+        [CALL_CHECKED] = "checked",
+        [CALL_SYNTAX] = "syntax",
+        [CALL_FAILED] = "failed",
+        [CALL_TOO_DEEP] = "too_deep",
+        [CALL_EXITED] = "exited",
+        [CALL_SIGNALED] = "signaled",
+        [CALL_MEMORY] = "memory",
+        [CALL_PROCESSES] = "processes",
+        [CALL_OUTPUT] = "output",
+        [CALL_TIMED_OUT] = "timed_out",
+        [CALL_LOST] = "lost",
+        [CALL_UNSERVED] = "unserved",
+};
+
+struct calls {
+        struct event_base *base;
+        struct cells *cells;
+        struct queue *queue;
+        const struct settings *settings;
+        const struct languages *languages;
+        struct list all;
+        size_t open;
+};
+
+struct call {
+        struct list link;
+        struct calls *calls;
+        enum call_state state;
+        enum call_ending ending;
+        bool cancelled;
+        struct queue_entry place;
+        struct event timer;
+        struct cell *cell; /* NULL: none, or gone */
+        char id[65];
+        enum guest_mode mode;
+        struct script *script;
+        const char *input;
+        size_t input_length;
+        struct bytes failure; /* the body of FRAME_ERROR */
+        call_ended *ended;    /* NULL once it was told */
+        void *context;
+        uint64_t queued_us, placed_us, begun_us, ended_us; /* clock_us(); 0: not yet */
+};
+
+static void call_free(struct call *call)
+{
+        evtimer_del(&call->timer);
+        list_remove(&call->link);
+        script_unref(call->script);
+        bytes_deinit(&call->failure);
+        free(call);
+}
+
+/* The only door: looks the step up, takes it, and frees a call that has come to its end. */
+static void call_handle(struct call *call, enum call_event event, const struct cell_notice *notice)
+{
+        call_step *step = life[call->state][event];
+
+        if (step)
+                step(call, notice);
+        if (call->state == CALL_DONE)
+                call_free(call);
+}
+
+static void call_enter(struct call *call, enum call_state state, uint32_t timer_ms)
+{
+        struct timeval delay = { .tv_sec = timer_ms / 1000, .tv_usec = timer_ms % 1000 * 1000 };
+
+        call->state = state;
+        evtimer_add(&call->timer, &delay);
+}
+
+static void call_on_timer(evutil_socket_t fd, short what, void *context)
+{
+        (void)fd, (void)what;
+        call_handle(context, EVENT_TIMER, NULL);
+}
+
+static void call_on_place(struct queue_entry *entry)
+{
+        call_handle(container_of(entry, struct call, place), EVENT_PLACE, NULL);
+}
+
+static void call_on_cell(struct cell *cell, const struct cell_notice *notice, void *context)
+{
+        static const enum call_event events[] = {
+                [CELL_IS_READY] = EVENT_READY,
+                [CELL_SENT_FRAME] = EVENT_FRAME,
+                [CELL_SENT_LARGE] = EVENT_LARGE,
+                [CELL_OUTPUT_FULL] = EVENT_LARGE,
+                [CELL_MISBEHAVED] = EVENT_MISBEHAVED,
+                [CELL_IS_GONE] = EVENT_GONE,
+        };
+
+        (void)cell;
+        call_handle(context, events[notice->news], notice);
+}
+
+/* --- the ways to an end --- */
+
+static uint64_t call_between(uint64_t from_us, uint64_t to_us)
+{
+        return from_us && to_us > from_us ? to_us - from_us : 0;
+}
+
+static struct call_times call_times(const struct call *call)
+{
+        uint64_t placed_us = call->placed_us ? call->placed_us : call->ended_us;
+        uint64_t begun_us = call->begun_us ? call->begun_us : call->ended_us;
+
+        return (struct call_times){
+                .queue_us = call_between(call->queued_us, placed_us),
+                .start_us = call_between(call->placed_us, begun_us),
+                .run_us = call_between(call->begun_us, call->ended_us),
+        };
+}
+
+static void call_log(const struct call *call, const struct keeper_done *done)
+{
+        struct call_times times = call_times(call);
+
+        log_info("call.done",
+                "call=%s ending=%s language=%s queue_us=%llu start_us=%llu run_us=%llu cpu_us=%llu "
+                "peak_bytes=%llu",
+                call->id, call->cancelled ? "cancelled" : ending_names[call->ending],
+                language_name(call->script->language), (unsigned long long)times.queue_us,
+                (unsigned long long)times.start_us, (unsigned long long)times.run_us,
+                (unsigned long long)(done ? done->cpu_us : 0),
+                (unsigned long long)(done ? done->peak_memory_bytes : 0));
+}
+
+/* The call is over for whoever made it; the object lives on until its cell is gone. */
+static void call_close(struct call *call)
+{
+        call->ended_us = clock_us();
+        call->ended = NULL;
+        call->calls->open--;
+        if (call->cell)
+                cell_mute(call->cell);
+}
+
+/* Tells how it ended. The next state is the caller's to set. */
+static void call_tell(struct call *call, enum call_ending ending, int code, const char *body, size_t length)
+{
+        struct call_end end = {
+                .ending = ending,
+                .code = code,
+                .body = body,
+                .body_length = length,
+                .script = call->script,
+        };
+        call_ended *ended = call->ended;
+
+        call->ending = ending;
+        for (size_t i = 0; i < CELL_STREAMS; i++)
+                end.output[i] = call->cell ? cell_output(call->cell, (enum cell_stream)i)
+                                           : (struct cell_text){ .data = "" };
+        call_close(call);
+        end.times = call_times(call);
+        ended(call, &end, call->context);
+}
+
+/* The cell has nothing more to do: it may exit by itself, for a moment. */
+static void call_end(
+        struct call *call, enum call_ending ending, const char *body, size_t length, uint32_t grace_ms)
+{
+        call_tell(call, ending, 0, body, length);
+        if (grace_ms == 0)
+                cell_kill(call->cell);
+        call_enter(call, CALL_LEAVING, MAX(grace_ms, 1u));
+}
+
+/* The cell and the place are gone, or never were. */
+static void call_finish(struct call *call, const struct keeper_done *done)
+{
+        call_log(call, done);
+        queue_leave(call->calls->queue, &call->place);
+        call->state = CALL_DONE;
+}
+
+static void call_give_up(struct call *call, const struct cell_notice *notice)
+{
+        (void)notice;
+        call_tell(call, CALL_UNSERVED, 0, NULL, 0);
+        call_finish(call, NULL);
+}
+
+static void call_withdraw(struct call *call, const struct cell_notice *notice)
+{
+        (void)notice;
+        call_close(call);
+        call_finish(call, NULL);
+}
+
+static void call_abandon(struct call *call, const struct cell_notice *notice)
+{
+        (void)notice;
+        call_close(call);
+        cell_kill(call->cell);
+        call_enter(call, CALL_LEAVING, GRACE_MS);
+}
+
+static void call_give_up_start(struct call *call, const struct cell_notice *notice)
+{
+        (void)notice;
+        log_error("call.start", "call=%s error=\"no cell within %d ms\"", call->id, START_TIMEOUT_MS);
+        call_end(call, CALL_LOST, NULL, 0, 0);
+}
+
+static void call_time_out(struct call *call, const struct cell_notice *notice)
+{
+        (void)notice;
+        cell_drain(call->cell);
+        call_end(call, CALL_TIMED_OUT, NULL, 0, 0);
+}
+
+static void call_burst(struct call *call, const struct cell_notice *notice)
+{
+        (void)notice;
+        cell_drain(call->cell);
+        call_end(call, CALL_OUTPUT, NULL, 0, 0);
+}
+
+static void call_break(struct call *call, const struct cell_notice *notice)
+{
+        log_warn("call.misbehaved", "call=%s fault=\"%s\"", call->id, notice->fault);
+        cell_drain(call->cell);
+        call_end(call, CALL_LOST, NULL, 0, 0);
+}
+
+static void call_hurry(struct call *call, const struct cell_notice *notice)
+{
+        (void)notice;
+        cell_kill(call->cell);
+}
+
+static void call_leave(struct call *call, const struct cell_notice *notice)
+{
+        call_finish(call, notice->done);
+}
+
+/* --- the start --- */
+
+/* The mode of the cell that comes next. */
+static enum guest_mode call_leg(const struct call *call)
+{
+        return script_needs_compiling(call->script) ? GUEST_CHECK : call->mode;
+}
+
+static int call_hand_over(struct call *call, enum guest_mode leg)
+{
+        const struct script *script = call->script;
+        const struct store_bytes *code =
+                leg == GUEST_RUN && script->compiled.data ? &script->compiled : &script->code;
+        struct frame_call frame = {
+                .mode = leg,
+                .language = script->language,
+                .code_length = (uint32_t)code->length,
+                .map_length = leg == GUEST_RUN ? (uint32_t)script->map.length : 0,
+                .input_length = leg == GUEST_RUN ? (uint32_t)call->input_length : 0,
+        };
+
+        return cell_call(call->cell, &frame, code->data, script->map.data, call->input);
+}
+
+/* The first cell of the call, or the one that runs what the compiler's cell, now gone, has made. */
+static void call_start(struct call *call, const struct cell_notice *notice)
+{
+        struct calls *calls = call->calls;
+        enum guest_mode leg = call_leg(call);
+        enum runtime runtime = language_runtime(calls->languages, call->script->language, leg);
+        int r;
+
+        (void)notice;
+        if (!call->placed_us)
+                call->placed_us = clock_us();
+        call->cell = NULL;
+        r = cell_take(calls->cells, runtime, call_on_cell, call, &call->cell);
+        if (r < 0) {
+                log_error("call.start", "call=%s error=\"%s\"", call->id, strerror(-r));
+                call_tell(call, CALL_LOST, 0, NULL, 0);
+                call_finish(call, NULL);
+                return;
+        }
+        r = call_hand_over(call, leg);
+        if (r < 0) {
+                log_error("call.start", "call=%s error=\"%s\"", call->id, strerror(-r));
+                call_end(call, CALL_LOST, NULL, 0, 0);
+                return;
+        }
+        call_enter(call, CALL_STARTING, START_TIMEOUT_MS);
+        if (cell_is_ready(call->cell))
+                call_begin(call, NULL);
+}
+
+static void call_begin(struct call *call, const struct cell_notice *notice)
+{
+        (void)notice;
+        if (call_leg(call) == call->mode)
+                call->begun_us = clock_us();
+        call_enter(call, CALL_RUNNING, call->calls->settings->timeout_script_ms);
+}
+
+/* --- what a cell says --- */
+
+static void call_hear_wall(struct call *call, const struct cell_notice *notice)
+{
+        struct frame_wall wall;
+
+        memcpy(&wall, notice->body, sizeof wall);
+        log_error("cell.wall", "call=%s wall=%u error=\"%s\"", call->id, wall.wall,
+                strerror(wall.error < 0 ? -wall.error : wall.error));
+        call_end(call, CALL_LOST, NULL, 0, 0);
+}
+
+/* An answer, with the output that the cell has flushed before it. */
+static void call_answer(struct call *call, enum call_ending ending, const char *body, size_t length)
+{
+        if (cell_drain(call->cell) == CELL_FULL)
+                call_end(call, CALL_OUTPUT, NULL, 0, 0);
+        else
+                call_end(call, ending, body, length, GRACE_MS);
+}
+
+static int call_hear_result(struct call *call, const struct cell_notice *notice)
+{
+        struct json_span value;
+        int r = json_check(notice->body, notice->length, &value, NULL);
+
+        if (r == JSON_BAD)
+                return -EBADMSG;
+        call_answer(call, r == JSON_DEEP ? CALL_TOO_DEEP : CALL_RETURNED, value.text, value.length);
+        return 0;
+}
+
+static int call_hear_nothing(struct call *call, const struct cell_notice *notice)
+{
+        (void)notice;
+        if (script_needs_compiling(call->script))
+                return -EBADMSG;
+        call_answer(call, call->mode == GUEST_CHECK ? CALL_CHECKED : CALL_ENDED, NULL, 0);
+        return 0;
+}
+
+static bool call_is_object(const struct cell_notice *notice)
+{
+        struct json_span value;
+
+        return json_check(notice->body, notice->length, &value, NULL) == 0 && json_type(value) == JSON_OBJECT;
+}
+
+static int call_hear_error(struct call *call, const struct cell_notice *notice)
+{
+        int r;
+
+        if (!call_is_object(notice))
+                return -EBADMSG;
+        r = bytes_append(&call->failure, notice->body, notice->length);
+        if (r < 0)
+                return r;
+        call_enter(call, CALL_FAILING, GRACE_MS);
+        return 0;
+}
+
+static int call_hear_syntax(struct call *call, const struct cell_notice *notice)
+{
+        if (!call_is_object(notice))
+                return -EBADMSG;
+        call_answer(call, CALL_SYNTAX, notice->body, notice->length);
+        return 0;
+}
+
+static int call_hear_compiled(struct call *call, const struct cell_notice *notice)
+{
+        struct frame_compiled lengths;
+        const char *code = notice->body + sizeof lengths;
+        int r;
+
+        memcpy(&lengths, notice->body, sizeof lengths);
+        if (!script_needs_compiling(call->script) ||
+                (uint64_t)lengths.code_length + lengths.map_length != notice->length - sizeof lengths)
+                return -EBADMSG;
+        r = script_set_compiled(
+                call->script, code, lengths.code_length, code + lengths.code_length, lengths.map_length);
+        if (r < 0)
+                return r;
+        if (call->mode == GUEST_CHECK) {
+                call_answer(call, CALL_CHECKED, NULL, 0);
+        } else {
+                cell_mute(call->cell);
+                call_enter(call, CALL_COMPILED, GRACE_MS);
+        }
+        return 0;
+}
+
+/* The frames that end a leg, and in which leg each may come. cell.c has checked turn and length. */
+static const struct call_frame {
+        enum frame_kind kind;
+        bool run, check;
+        int (*hear)(struct call *call, const struct cell_notice *notice);
+} frames[] = {
+        { FRAME_RESULT, true, false, call_hear_result },
+        { FRAME_NOTHING, true, true, call_hear_nothing },
+        { FRAME_ERROR, true, true, call_hear_error },
+        { FRAME_SYNTAX, true, true, call_hear_syntax },
+        { FRAME_COMPILED, false, true, call_hear_compiled },
+};
+
+static void call_hear(struct call *call, const struct cell_notice *notice)
+{
+        bool check = call_leg(call) == GUEST_CHECK;
+        int r = -EBADMSG;
+
+        for (size_t i = 0; i < ARRAY_SIZE(frames); i++) {
+                if (frames[i].kind == notice->frame && (check ? frames[i].check : frames[i].run))
+                        r = frames[i].hear(call, notice);
+        }
+        if (r < 0)
+                call_break(call, &(struct cell_notice){ .fault = strerror(-r) });
+}
+
+/* --- the cell is gone, and its exit is the answer --- */
+
+static enum call_ending call_judge(const struct call *call, const struct keeper_done *done)
+{
+        bool failing = call->state == CALL_FAILING;
+        bool lost = done->outcome == CELL_LOST || done->outcome == CELL_REFUSED;
+        bool failed = failing || done->outcome == CELL_SIGNALED || done->code != 0;
+
+        if (call->state == CALL_STARTING || (lost && !failing))
+                return CALL_LOST;
+        if (failed && (done->limits & CELL_LIMIT_MEMORY))
+                return CALL_MEMORY;
+        if (failed && (done->limits & CELL_LIMIT_PROCESSES))
+                return CALL_PROCESSES;
+        if (failing)
+                return CALL_FAILED;
+        if (failed)
+                return done->outcome == CELL_SIGNALED ? CALL_SIGNALED : CALL_EXITED;
+        return call_leg(call) == GUEST_RUN ? CALL_ENDED : CALL_LOST; /* a check always says what it found */
+}
+
+static void call_conclude(struct call *call, const struct cell_notice *notice)
+{
+        const struct keeper_done *done = notice->done;
+
+        call_tell(call, call_judge(call, done), done->code, call->failure.data, call->failure.length);
+        call_finish(call, done);
+}
+
+/* --- for whoever makes calls --- */
+
+int call_new(struct calls *calls, const struct call_task *task, call_ended *ended, void *context,
+        struct call **ret_call)
+{
+        struct call *call = calloc(1, sizeof *call);
+
+        if (!call)
+                return error_trace(-ENOMEM);
+        *call = (struct call){ .calls = calls,
+                .mode = task->mode,
+                .input = task->input,
+                .input_length = task->input_length,
+                .ended = ended,
+                .context = context };
+        if (queue_enter(calls->queue, &call->place, call_on_place) == QUEUE_FULL) {
+                free(call);
+                return CALL_QUEUE_FULL;
+        }
+        snprintf(call->id, sizeof call->id, "%s", task->id);
+        call->script = script_ref(task->script);
+        call->queued_us = clock_us();
+        bytes_init(&call->failure, SIZE_MAX / 2);
+        evtimer_assign(&call->timer, calls->base, call_on_timer, call);
+        list_append(&calls->all, &call->link);
+        calls->open++;
+        call_enter(call, CALL_QUEUED, calls->settings->queue_timeout_ms);
+        *ret_call = call;
+        return 0;
+}
+
+void call_cancel(struct call *call)
+{
+        call->cancelled = true;
+        call_handle(call, EVENT_CANCEL, NULL);
+}
+
+struct calls *calls_new(struct event_base *base, struct cells *cells, const struct settings *settings,
+        const struct languages *languages)
+{
+        struct calls *calls = calloc(1, sizeof *calls);
+
+        if (!calls)
+                return NULL;
+        *calls = (struct calls){ .base = base, .cells = cells, .settings = settings, .languages = languages };
+        list_init(&calls->all);
+        calls->queue = queue_new(base, settings->max_containers, settings->queue_max);
+        if (!calls->queue)
+                return calls_free(calls);
+        return calls;
+}
+
+struct calls *calls_free(struct calls *calls)
+{
+        if (!calls)
+                return NULL;
+        list_foreach(link, &calls->all) call_free(container_of(link, struct call, link));
+        queue_free(calls->queue);
+        free(calls);
+        return NULL;
+}
+
+size_t calls_open(const struct calls *calls)
+{
+        return calls->open;
+}

@@ -1,0 +1,454 @@
+/*
+ * A cell's life here: STARTING (KEEPER_START was sent) → READY (it said so) → SPOKEN (it sent its last frame,
+ * or broke the protocol, or its owner has heard enough) → gone with KEEPER_DONE. A call may be handed over
+ * before READY; it waits in the socket.
+ *
+ * KEEPER_DONE and the cell's own last words come on different descriptors, and the loop may see them in
+ * either order. So at KEEPER_DONE the channel and the pipes are read to their end first.
+ *
+ * The pool (spares and runtimes) is in cell_pool.c.
+ */
+
+#include "server/cell.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/settings.h"
+#include "server/cell_pool.h"
+#include "server/keeper_link.h"
+
+enum { READ_CHUNK = 65536, OUTPUT_TURN_BYTES = 4 * READ_CHUNK };
+
+/* What a cell may say, in which phase, and how long it may be. */
+static const struct frame_rule {
+        enum frame_kind kind;
+        enum cell_phase phase;
+        size_t shortest;
+        size_t longest; /* FRAME_RESULT, FRAME_COMPILED: by the settings, see frame_longest() */
+} rules[] = {
+        { FRAME_READY, CELL_STARTING, 0, 0 },
+        { FRAME_WALL, CELL_STARTING, sizeof(struct frame_wall), sizeof(struct frame_wall) },
+        { FRAME_RESULT, CELL_READY, 1, 0 },
+        { FRAME_NOTHING, CELL_READY, 0, 0 },
+        { FRAME_ERROR, CELL_READY, 2, 1024 * 1024 },
+        { FRAME_SYNTAX, CELL_READY, 2, 1024 * 1024 },
+        { FRAME_COMPILED, CELL_READY, sizeof(struct frame_compiled), 0 },
+};
+
+static size_t frame_longest(const struct cells *cells, const struct frame_rule *rule)
+{
+        if (rule->kind == FRAME_RESULT)
+                return cells->settings->output_max_bytes;
+        if (rule->kind == FRAME_COMPILED) /* JavaScript, and a map that holds the source again */
+                return 8 * cells->settings->code_max_bytes + 1024 * 1024;
+        return rule->longest;
+}
+
+static size_t cell_inbox_limit(const struct cells *cells)
+{
+        size_t longest = 0;
+
+        for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
+                longest = MAX(longest, frame_longest(cells, &rules[i]));
+        return sizeof(struct frame_header) + longest + READ_CHUNK;
+}
+
+static void cell_tell(struct cell *cell, const struct cell_notice *notice)
+{
+        if (cell->owner)
+                cell->owner(cell, notice, cell->context);
+        else
+                cell_pool_hear(cell, notice);
+}
+
+static void cell_stop_reading(struct cell *cell)
+{
+        event_del(&cell->readable);
+        cell->phase = CELL_SPOKEN;
+}
+
+static void cell_misbehave(struct cell *cell, const char *fault)
+{
+        struct cell_notice notice = { .news = CELL_MISBEHAVED, .fault = fault };
+
+        cell_stop_reading(cell);
+        cell_kill(cell);
+        cell_tell(cell, &notice);
+}
+
+static const struct frame_rule *frame_rule(uint32_t kind)
+{
+        for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
+                if (rules[i].kind == kind)
+                        return &rules[i];
+        }
+        return NULL;
+}
+
+/* NULL: the frame may come now. */
+static const char *frame_fault(
+        const struct cell *cell, const struct frame_rule *rule, const struct frame_header *header)
+{
+        if (!rule)
+                return "a frame of unknown kind";
+        if (rule->phase != cell->phase)
+                return "a frame out of turn";
+        if (rule->phase == CELL_READY && !cell->has_call)
+                return "an answer without a call";
+        if (header->length < rule->shortest)
+                return "a frame too short";
+        if (header->length > frame_longest(cell->cells, rule) && rule->kind != FRAME_RESULT)
+                return "a frame too long";
+        return NULL;
+}
+
+static void cell_take_frame(struct cell *cell, uint32_t kind, const char *body, size_t length)
+{
+        struct cell_notice notice = {
+                .news = CELL_SENT_FRAME, .frame = kind, .body = body, .length = length
+        };
+
+        if (kind == FRAME_READY) {
+                cell->phase = CELL_READY;
+                bytes_drop(&cell->inbox, sizeof(struct frame_header));
+                cell_tell(cell, &(struct cell_notice){ .news = CELL_IS_READY });
+                return;
+        }
+        cell_stop_reading(cell);
+        cell_tell(cell, &notice);
+        bytes_deinit(&cell->inbox);
+}
+
+/* One frame off the inbox; false if it is not all there yet, or must not come. */
+static bool cell_parse_frame(struct cell *cell)
+{
+        struct frame_header header;
+        const struct frame_rule *rule;
+        const char *fault;
+
+        memcpy(&header, cell->inbox.data, sizeof header);
+        rule = frame_rule(header.kind);
+        fault = frame_fault(cell, rule, &header);
+        if (fault) {
+                cell_misbehave(cell, fault);
+                return false;
+        }
+        if (header.length > frame_longest(cell->cells, rule)) {
+                cell_stop_reading(cell);
+                cell_tell(cell, &(struct cell_notice){ .news = CELL_SENT_LARGE });
+                return false;
+        }
+        if (cell->inbox.length - sizeof header < header.length)
+                return false;
+        cell_take_frame(cell, header.kind, cell->inbox.data + sizeof header, header.length);
+        return true;
+}
+
+static void cell_parse(struct cell *cell)
+{
+        while (cell->phase != CELL_SPOKEN && cell->inbox.length >= sizeof(struct frame_header) &&
+                cell_parse_frame(cell))
+                ;
+}
+
+/* Reads until there is nothing now. Bounded: the longest frame ends it. */
+void cell_read(struct cell *cell)
+{
+        while (cell->phase != CELL_SPOKEN && !cell->eof) {
+                ssize_t n = -1;
+
+                if (bytes_reserve(&cell->inbox, READ_CHUNK) != 0) {
+                        cell_misbehave(cell, "no memory for its frame");
+                        return;
+                }
+                n = recv(cell->channel, cell->inbox.data + cell->inbox.length, READ_CHUNK, MSG_DONTWAIT);
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0 && errno == EAGAIN)
+                        return;
+                if (n <= 0) {
+                        /* A script may close its channel and run on: KEEPER_DONE tells how it ended. */
+                        cell->eof = true;
+                        event_del(&cell->readable);
+                        return;
+                }
+                cell->inbox.length += (size_t)n;
+                cell_parse(cell);
+        }
+}
+
+static void cell_on_readable(evutil_socket_t fd, short what, void *context)
+{
+        struct cell *cell = context;
+
+        (void)fd, (void)what;
+        cell_read(cell);
+        if (!cell->owner)
+                cell_pool_look(cell);
+}
+
+static void cell_write(struct cell *cell)
+{
+        while (cell->outbox.length > cell->outbox_sent) {
+                ssize_t n = send(cell->channel, cell->outbox.data + cell->outbox_sent,
+                        cell->outbox.length - cell->outbox_sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0 && errno == EAGAIN) {
+                        event_add(&cell->writable, NULL);
+                        return;
+                }
+                if (n < 0)
+                        break; /* nobody reads it any more: KEEPER_DONE tells why */
+                cell->outbox_sent += (size_t)n;
+        }
+        bytes_deinit(&cell->outbox);
+        cell->outbox_sent = 0;
+}
+
+static void cell_on_writable(evutil_socket_t fd, short what, void *context)
+{
+        (void)fd, (void)what;
+        cell_write(context);
+}
+
+/* One stream, up to `most` bytes. 0 or CELL_FULL. */
+static int cell_read_stream(struct cell *cell, struct cell_pipe *pipe, size_t most)
+{
+        char chunk[READ_CHUNK];
+
+        for (size_t taken = 0; pipe->fd >= 0 && taken < most;) {
+                ssize_t n = read(pipe->fd, chunk, sizeof chunk);
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0 && errno == EAGAIN)
+                        return 0;
+                if (n <= 0) {
+                        event_del(&pipe->readable);
+                        fd_closep(&pipe->fd);
+                        return 0;
+                }
+                taken += (size_t)n;
+                if (bytes_append(&pipe->text, chunk, (size_t)n) != 0) {
+                        event_del(&pipe->readable);
+                        fd_closep(&pipe->fd);
+                        cell->full = true;
+                        return CELL_FULL;
+                }
+        }
+        return 0;
+}
+
+static void cell_on_output(evutil_socket_t fd, short what, void *context)
+{
+        struct cell_pipe *pipe = context;
+        struct cell *cell = pipe->cell;
+
+        (void)fd, (void)what;
+        if (cell_read_stream(cell, pipe, OUTPUT_TURN_BYTES) == CELL_FULL)
+                cell_tell(cell, &(struct cell_notice){ .news = CELL_OUTPUT_FULL });
+}
+
+int cell_drain(struct cell *cell)
+{
+        for (size_t i = 0; i < CELL_STREAMS; i++)
+                cell_read_stream(cell, &cell->pipes[i], SIZE_MAX);
+        return cell->full ? CELL_FULL : 0;
+}
+
+struct cell_text cell_output(const struct cell *cell, enum cell_stream stream)
+{
+        const struct bytes *text = &cell->pipes[stream].text;
+
+        return (struct cell_text){ .data = text->data ? text->data : "", .length = text->length };
+}
+
+/* One pipe: its far end goes to *ret_far. */
+static int cell_open_pipe(struct cell *cell, struct cell_pipe *pipe, int *ret_far)
+{
+        int ends[2];
+
+        if (pipe2(ends, O_CLOEXEC) < 0)
+                return -errno;
+        pipe->fd = ends[0];
+        *ret_far = ends[1];
+        evutil_make_socket_nonblocking(pipe->fd);
+        pipe->cell = cell;
+        event_assign(
+                &pipe->readable, cell->cells->base, pipe->fd, EV_READ | EV_PERSIST, cell_on_output, pipe);
+        bytes_init(&pipe->text, cell->cells->settings->output_max_bytes);
+        return 0;
+}
+
+static int cell_open_channel(struct cell *cell, int *ret_far)
+{
+        struct event_base *base = cell->cells->base;
+        int ends[2];
+
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+                return -errno;
+        cell->channel = ends[0];
+        *ret_far = ends[1];
+        event_assign(&cell->readable, base, cell->channel, EV_READ | EV_PERSIST, cell_on_readable, cell);
+        event_assign(&cell->writable, base, cell->channel, EV_WRITE, cell_on_writable, cell);
+        return event_add(&cell->readable, NULL) < 0 ? -ENOMEM : 0;
+}
+
+static void cell_close_far(int fds[KEEPER_FDS_PER_CELL])
+{
+        for (size_t i = 0; i < KEEPER_FDS_PER_CELL; i++)
+                fd_closep(&fds[i]);
+}
+
+/* Opens channel and pipes and sends their far ends to the keeper. */
+static int cell_launch(struct cell *cell)
+{
+        int far[KEEPER_FDS_PER_CELL] = { -1, -1, -1 };
+        int r;
+
+        r = cell_open_channel(cell, &far[0]);
+        for (size_t i = 0; r == 0 && i < CELL_STREAMS; i++)
+                r = cell_open_pipe(cell, &cell->pipes[i], &far[i + 1]);
+        if (r < 0) {
+                cell_close_far(far);
+                return error_trace(r);
+        }
+        return keeper_link_start(cell->cells->link, cell->runtime, cell->id, far);
+}
+
+int cell_new(struct cells *cells, enum runtime runtime, struct cell **ret_cell)
+{
+        struct cell *cell = calloc(1, sizeof *cell);
+        int r;
+
+        if (!cell)
+                return error_trace(-ENOMEM);
+        cell->cells = cells;
+        cell->runtime = runtime;
+        cell->id = ++cells->last_id;
+        cell->channel = cell->pipes[CELL_STDOUT].fd = cell->pipes[CELL_STDERR].fd = -1;
+        bytes_init(&cell->inbox, cell_inbox_limit(cells));
+        bytes_init(&cell->outbox, SIZE_MAX / 2);
+        list_init(&cell->spare);
+        list_append(&cells->all, &cell->link);
+        r = cell_launch(cell);
+        if (r < 0) {
+                cell_free(cell);
+                return r;
+        }
+        *ret_cell = cell;
+        return 0;
+}
+
+void cell_free(struct cell *cell)
+{
+        list_remove(&cell->link);
+        list_remove(&cell->spare);
+        if (cell->channel >= 0) {
+                event_del(&cell->readable);
+                event_del(&cell->writable);
+                fd_closep(&cell->channel);
+        }
+        for (size_t i = 0; i < CELL_STREAMS; i++) {
+                if (cell->pipes[i].fd >= 0)
+                        event_del(&cell->pipes[i].readable);
+                fd_closep(&cell->pipes[i].fd);
+                bytes_deinit(&cell->pipes[i].text);
+        }
+        bytes_deinit(&cell->inbox);
+        bytes_deinit(&cell->outbox);
+        free(cell);
+}
+
+bool cell_is_ready(const struct cell *cell)
+{
+        return cell->phase == CELL_READY;
+}
+
+/* Sends what the socket takes now; the rest goes to the outbox. */
+static int cell_send(struct cell *cell, struct iovec *parts, size_t n_parts)
+{
+        struct msghdr message = { .msg_iov = parts, .msg_iovlen = n_parts };
+        ssize_t sent = sendmsg(cell->channel, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        size_t skip = sent > 0 ? (size_t)sent : 0;
+
+        if (sent < 0 && errno != EAGAIN && errno != EINTR)
+                return 0; /* it is gone: KEEPER_DONE tells why */
+        for (size_t i = 0; i < n_parts; i++) {
+                size_t passed = MIN(skip, parts[i].iov_len);
+
+                skip -= passed;
+                if (bytes_append(&cell->outbox, (char *)parts[i].iov_base + passed,
+                            parts[i].iov_len - passed) != 0)
+                        return error_trace(-ENOMEM);
+        }
+        cell_write(cell);
+        return 0;
+}
+
+int cell_call(struct cell *cell, const struct frame_call *call, const char *code, const char *map,
+        const char *input)
+{
+        struct frame_header header = {
+                .length = (uint32_t)sizeof *call + call->code_length + call->map_length + call->input_length,
+                .kind = FRAME_CALL,
+        };
+        struct iovec parts[] = {
+                { &header, sizeof header },
+                { (void *)call, sizeof *call },
+                { (void *)code, call->code_length },
+                { (void *)map, call->map_length },
+                { (void *)input, call->input_length },
+        };
+
+        cell->has_call = true;
+        for (size_t i = 0; i < CELL_STREAMS; i++) {
+                if (event_add(&cell->pipes[i].readable, NULL) < 0)
+                        return error_trace(-ENOMEM);
+        }
+        return cell_send(cell, parts, ARRAY_SIZE(parts));
+}
+
+void cell_mute(struct cell *cell)
+{
+        cell_stop_reading(cell);
+        event_del(&cell->writable);
+        bytes_deinit(&cell->outbox);
+        for (size_t i = 0; i < CELL_STREAMS; i++) {
+                if (cell->pipes[i].fd >= 0)
+                        event_del(&cell->pipes[i].readable);
+        }
+        cell->muted = true;
+}
+
+void cell_kill(struct cell *cell)
+{
+        if (cell->killed)
+                return;
+        cell->killed = true;
+        if (keeper_link_kill(cell->cells->link, cell->id) < 0)
+                log_error("cell.kill", "cell=%llu error=memory", (unsigned long long)cell->id);
+}
+
+/* Its last words, then the news, then nothing. */
+void cell_finish(struct cell *cell, const struct keeper_done *done)
+{
+        if (!cell->muted) {
+                cell_read(cell);
+                if (cell->has_call && !cell->muted && !cell->full && cell_drain(cell) == CELL_FULL)
+                        cell_tell(cell, &(struct cell_notice){ .news = CELL_OUTPUT_FULL });
+        }
+        cell_tell(cell, &(struct cell_notice){ .news = CELL_IS_GONE, .done = done });
+        cell_free(cell);
+}

@@ -1,0 +1,86 @@
+#pragma once
+
+/*
+ * Cells as the server sees them: a channel for frames, two pipes for stdout and stderr, and a keeper that
+ * starts and ends them. Spare ones wait ready, for each runtime as many as settings.spare_cells says.
+ *
+ * Nothing that a cell says is believed: its frames are checked against a table of what may come when, and how
+ * long it may be. A cell that breaks it is killed, and its owner is told.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "wire/guest_api.h"
+#include "wire/keeper_api.h"
+
+struct cell;
+struct cells;
+struct event_base;
+struct keeper_link;
+struct languages;
+struct settings;
+
+enum cell_news {
+        CELL_IS_READY,    /* it is walled; from now on the script runs */
+        CELL_SENT_FRAME,  /* the frame that ends the call, or FRAME_WALL; nothing is read after it */
+        CELL_SENT_LARGE,  /* a FRAME_RESULT over the limit was announced; nothing is read after it */
+        CELL_MISBEHAVED,  /* it broke the protocol: `fault` says how; it has been killed */
+        CELL_OUTPUT_FULL, /* stdout or stderr is over the limit */
+        CELL_IS_GONE,     /* the keeper's KEEPER_DONE; whatever it had still to say has been told before */
+};
+
+/* Valid while the owner is being told. */
+struct cell_notice {
+        enum cell_news news;
+        uint32_t frame; /* enum frame_kind; body and length belong to it */
+        const char *body;
+        size_t length;
+        const char *fault;
+        const struct keeper_done *done;
+};
+
+typedef void cell_owner(struct cell *cell, const struct cell_notice *notice, void *context);
+
+enum cell_stream { CELL_STDOUT, CELL_STDERR, CELL_STREAMS };
+
+struct cell_text {
+        const char *data;
+        size_t length;
+};
+
+/* 0 or negative errno. */
+int cells_new(struct event_base *base, struct keeper_link *link, const struct settings *settings,
+        const struct languages *languages, struct cells **ret_cells);
+/* Forgets every cell without a word to its owner. Takes NULL, returns NULL. */
+struct cells *cells_free(struct cells *cells);
+
+/* What the keeper said. */
+void cells_on_done(struct cells *cells, const struct keeper_done *done);
+void cells_on_runtime(struct cells *cells, const struct keeper_runtime *runtime);
+
+bool cells_runtime_up(const struct cells *cells, enum runtime runtime);
+/* Its version, or while it is down what went wrong; "" before the keeper said anything. */
+const char *cells_runtime_version(const struct cells *cells, enum runtime runtime);
+/* Keep no spares any more: the server is about to leave. */
+void cells_drain(struct cells *cells);
+
+/*
+ * A spare that is alive, or a new cell. `owner` is told what happens, never from within a function of this
+ * header that the owner called; last comes CELL_IS_GONE, and then the cell is no more. 0 or negative errno.
+ */
+int cell_take(
+        struct cells *cells, enum runtime runtime, cell_owner *owner, void *context, struct cell **ret_cell);
+bool cell_is_ready(const struct cell *cell);
+/* Hands the call over, once; what the socket does not take now is copied and follows. 0 or -ENOMEM. */
+int cell_call(struct cell *cell, const struct frame_call *call, const char *code, const char *map,
+        const char *input);
+/* Reads what stdout and stderr hold now. 0, or CELL_FULL when one is over the limit. */
+enum { CELL_FULL = 1 };
+int cell_drain(struct cell *cell);
+struct cell_text cell_output(const struct cell *cell, enum cell_stream stream);
+/* Reads nothing more: its owner has heard enough. CELL_IS_GONE still comes. */
+void cell_mute(struct cell *cell);
+/* Ends it and whatever it started, now. */
+void cell_kill(struct cell *cell);

@@ -1,0 +1,235 @@
+/*
+ * Spares: for each runtime that runs scripts, a few cells that have said READY and wait for a call. One that
+ * is taken is replaced at once, while its runtime is up. One that dies while it waits costs nobody a call; it
+ * is replaced after a pause that doubles, so a runtime that cannot hold a cell does not keep the host busy.
+ */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/settings.h"
+#include "server/cell_pool.h"
+#include "server/language.h"
+
+enum { BACKOFF_FIRST_MS = 100, BACKOFF_MAX_MS = 5000 };
+
+static void cell_pool_refill(struct cell_pool *pool)
+{
+        while (pool->up && pool->n_spares < pool->wanted && !evtimer_pending(&pool->refill_timer, NULL)) {
+                struct cell *cell;
+                int r;
+
+                r = cell_new(pool->cells, pool->runtime, &cell);
+                if (r < 0) {
+                        log_error("cell.spare", "runtime=%s error=\"%s\"", runtime_name(pool->runtime),
+                                strerror(-r));
+                        return;
+                }
+                list_append(&pool->spares, &cell->spare);
+                pool->n_spares++;
+        }
+}
+
+static void cell_pool_on_timer(evutil_socket_t fd, short what, void *context)
+{
+        (void)fd, (void)what;
+        cell_pool_refill(context);
+}
+
+static void cell_pool_reset_backoff(struct cell_pool *pool)
+{
+        pool->backoff_ms = 0;
+        evtimer_del(&pool->refill_timer);
+}
+
+/* A spare has died unused. */
+static void cell_pool_lose(struct cell_pool *pool, struct cell *cell)
+{
+        struct timeval pause;
+
+        list_remove(&cell->spare);
+        pool->n_spares--;
+        pool->backoff_ms = pool->backoff_ms ? MIN(pool->backoff_ms * 2, BACKOFF_MAX_MS) : BACKOFF_FIRST_MS;
+        pause = (struct timeval){ .tv_sec = pool->backoff_ms / 1000,
+                .tv_usec = pool->backoff_ms % 1000 * 1000 };
+        evtimer_add(&pool->refill_timer, &pause);
+}
+
+static void cell_pool_log_wall(const struct cell *cell, const struct cell_notice *notice)
+{
+        struct frame_wall wall;
+
+        memcpy(&wall, notice->body, sizeof wall);
+        log_error("cell.wall", "cell=%llu runtime=%s wall=%u error=\"%s\"", (unsigned long long)cell->id,
+                runtime_name(cell->runtime), wall.wall, strerror(wall.error < 0 ? -wall.error : wall.error));
+}
+
+/* The news of a cell that nobody has taken. */
+void cell_pool_hear(struct cell *cell, const struct cell_notice *notice)
+{
+        struct cell_pool *pool = &cell->cells->pools[cell->runtime];
+
+        switch (notice->news) {
+        case CELL_IS_GONE:
+                cell_pool_lose(pool, cell);
+                break;
+        case CELL_SENT_FRAME: /* without a call, only FRAME_WALL gets this far */
+                cell_pool_log_wall(cell, notice);
+                cell_kill(cell);
+                break;
+        case CELL_MISBEHAVED:
+                log_error("cell.misbehaved", "cell=%llu spare=1 fault=\"%s\"", (unsigned long long)cell->id,
+                        notice->fault);
+                break;
+        case CELL_IS_READY:
+        case CELL_SENT_LARGE:
+        case CELL_OUTPUT_FULL:
+                break;
+        }
+}
+
+/* A spare without a channel is of no use. */
+void cell_pool_look(struct cell *cell)
+{
+        if (cell->eof)
+                cell_kill(cell);
+}
+
+static bool cell_pool_alive(struct cell *cell, bool must_be_ready)
+{
+        if (cell->phase == CELL_SPOKEN || cell->killed)
+                return false;
+        cell_read(cell);
+        cell_pool_look(cell);
+        return !cell->killed && cell->phase != CELL_SPOKEN && (!must_be_ready || cell->phase == CELL_READY);
+}
+
+/* A ready one if there is one, otherwise one that will be ready sooner than a new one. */
+static struct cell *cell_pool_choose(struct cell_pool *pool)
+{
+        for (int must_be_ready = 1; must_be_ready >= 0; must_be_ready--) {
+                list_foreach(link, &pool->spares)
+                {
+                        struct cell *cell = container_of(link, struct cell, spare);
+
+                        if (cell_pool_alive(cell, must_be_ready))
+                                return cell;
+                }
+        }
+        return NULL;
+}
+
+int cell_take(
+        struct cells *cells, enum runtime runtime, cell_owner *owner, void *context, struct cell **ret_cell)
+{
+        struct cell_pool *pool = &cells->pools[runtime];
+        struct cell *cell = cell_pool_choose(pool);
+        int r = 0;
+
+        if (cell) {
+                list_remove(&cell->spare);
+                pool->n_spares--;
+                cell_pool_reset_backoff(pool);
+        } else {
+                r = cell_new(cells, runtime, &cell);
+                if (r < 0)
+                        return r;
+        }
+        cell->owner = owner;
+        cell->context = context;
+        cell_pool_refill(pool);
+        *ret_cell = cell;
+        return 0;
+}
+
+void cells_on_done(struct cells *cells, const struct keeper_done *done)
+{
+        list_foreach(link, &cells->all)
+        {
+                struct cell *cell = container_of(link, struct cell, link);
+
+                if (cell->id == done->cell) {
+                        cell_finish(cell, done);
+                        return;
+                }
+        }
+        log_error("cell.done", "cell=%llu error=unknown", (unsigned long long)done->cell);
+}
+
+void cells_on_runtime(struct cells *cells, const struct keeper_runtime *runtime)
+{
+        struct cell_pool *pool = &cells->pools[runtime->runtime];
+        char version[KEEPER_TEXT];
+
+        pool->up = runtime->up != 0;
+        memcpy(pool->version, runtime->version, sizeof pool->version);
+        log_safe(pool->version, version, sizeof version);
+        if (pool->up)
+                log_info("runtime.up", "runtime=%s generation=%u version=\"%s\"", runtime_name(pool->runtime),
+                        runtime->generation, version);
+        else
+                log_warn("runtime.down", "runtime=%s reason=\"%s\"", runtime_name(pool->runtime), version);
+        cell_pool_reset_backoff(pool);
+        cell_pool_refill(pool);
+}
+
+bool cells_runtime_up(const struct cells *cells, enum runtime runtime)
+{
+        return cells->pools[runtime].up;
+}
+
+const char *cells_runtime_version(const struct cells *cells, enum runtime runtime)
+{
+        return cells->pools[runtime].version;
+}
+
+void cells_drain(struct cells *cells)
+{
+        for (size_t i = 0; i < RUNTIME_COUNT; i++)
+                cells->pools[i].wanted = 0;
+}
+
+/* The compiler keeps none: an upload can wait for a fork. */
+static size_t cell_pool_wanted(
+        const struct settings *settings, const struct languages *languages, enum runtime runtime)
+{
+        if (runtime == RUNTIME_TYPESCRIPT || !languages->enabled[runtime])
+                return 0;
+        return settings->spare_cells;
+}
+
+int cells_new(struct event_base *base, struct keeper_link *link, const struct settings *settings,
+        const struct languages *languages, struct cells **ret_cells)
+{
+        struct cells *cells = calloc(1, sizeof *cells);
+
+        if (!cells)
+                return error_trace(-ENOMEM);
+        *cells = (struct cells){ .base = base, .link = link, .settings = settings };
+        list_init(&cells->all);
+        for (size_t i = 0; i < RUNTIME_COUNT; i++) {
+                struct cell_pool *pool = &cells->pools[i];
+
+                pool->cells = cells;
+                pool->runtime = (enum runtime)i;
+                pool->wanted = cell_pool_wanted(settings, languages, pool->runtime);
+                list_init(&pool->spares);
+                evtimer_assign(&pool->refill_timer, base, cell_pool_on_timer, pool);
+        }
+        *ret_cells = cells;
+        return 0;
+}
+
+struct cells *cells_free(struct cells *cells)
+{
+        if (!cells)
+                return NULL;
+        list_foreach(link, &cells->all) cell_free(container_of(link, struct cell, link));
+        for (size_t i = 0; i < RUNTIME_COUNT; i++)
+                evtimer_del(&cells->pools[i].refill_timer);
+        free(cells);
+        return NULL;
+}

@@ -1,0 +1,806 @@
+#include "server/http.h"
+
+/*
+ * The network's side of the server. One thread; nothing that a client sends is trusted.
+ *
+ * A connection is in one of six states (the table below): IDLE until a byte comes, HEAD and BODY while a
+ * request arrives, BUSY while somebody works on it, ANSWER while the answer drains, then IDLE again or, if
+ * the connection is to end, LINGER. One request at a time: from BUSY to the end of ANSWER nothing is read, so
+ * pipelined requests wait in the kernel and a connection costs at most one header, one body and one answer.
+ * Each state has one absolute deadline, set when it is entered.
+ *
+ * Ending. close() on a socket with unread input sends RST, which can destroy an answer that the client has
+ * not read yet (RFC 9112 9.6). So we shut down our side only, and read on into nothing for a while: LINGER.
+ *
+ * Leaving. While BUSY the bufferevent does not read, so it sees no FIN either. Whoever wants to know about
+ * departures calls http_on_gone(), and the socket joins an epoll instance of our own, which waits for
+ * EPOLLRDHUP and is itself watched by libevent. (libevent's EV_CLOSED does not do: 2.1 reports an RST to it
+ * as EV_READ|EV_WRITE, for which nobody waits, and spins.) A FIN may be a half-close whose sender still waits
+ * for its answer, so it is put to the test: an interim `102 Processing` is sent, which an HTTP/1.1 client has
+ * to pass over at any time. From a socket that was closed the kernel answers it with RST, seen as EPOLLHUP:
+ * gone. A half-closed one stays quiet.
+ *
+ * Streaming has its place here when it comes: a state STREAM after BUSY that reads nothing and stays on
+ * watch, http_reply_begin() that writes the head with Transfer-Encoding: chunked and enters it,
+ * http_reply_write() that adds a chunk and says how much waits unsent, on_output() that tells the writer when
+ * that has drained, http_reply_end() that goes on to ANSWER. The deadline of ANSWER fits it as it is.
+ */
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <event2/listener.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/list.h"
+#include "base/macros.h"
+#include "server/http_parse.h"
+
+enum {
+        ID_MAX = 64,
+        LINGER_MS = 5000,
+        LINGER_BYTES = 64 * 1024 * 1024, /* most clients send a whole body before they look for an answer */
+        INPUT_BYTES = 64 * 1024,         /* read ahead of the parser */
+        ANSWER_BYTES_PER_SECOND = 1024,  /* slower readers are cut off */
+        REFUSED_CONNECTIONS = 256,       /* beyond the limit, kept long enough to be told so in full */
+        ACCEPT_RETRY_MS = 100,           /* after descriptors ran out */
+        WATCH_BURST = 64,                /* departures noticed before the loop turns again */
+};
+
+struct connection;
+
+static void idle_read(struct connection *connection);
+static void head_read(struct connection *connection);
+static void body_read(struct connection *connection);
+static void linger_read(struct connection *connection);
+static void connection_close(struct connection *connection);
+static void request_cut_short(struct connection *connection);
+static void request_late(struct connection *connection);
+static void answer_measure(struct connection *connection);
+
+enum state { IDLE, HEAD, BODY, BUSY, ANSWER, LINGER };
+
+/* What a connection does with input, with the end of input, and when its time is up. No on_input: no reading.
+ */
+static const struct {
+        void (*on_input)(struct connection *connection);
+        void (*on_end)(struct connection *connection);
+        void (*on_deadline)(struct connection *connection);
+        size_t timeout; /* offset in struct http_limits; 0: fixed_ms, and none if that is 0 too */
+        uint32_t fixed_ms;
+} states[] = {
+        [IDLE] = { idle_read, connection_close, connection_close,
+                offsetof(struct http_limits, idle_timeout_ms), 0 },
+        [HEAD] = { head_read, request_cut_short, request_late,
+                offsetof(struct http_limits, header_timeout_ms), 0 },
+        [BODY] = { body_read, request_cut_short, request_late, offsetof(struct http_limits, body_timeout_ms),
+                0 },
+        [BUSY] = { 0 },
+        [ANSWER] = { NULL, connection_close, answer_measure, offsetof(struct http_limits, idle_timeout_ms),
+                0 },
+        [LINGER] = { linger_read, connection_close, connection_close, 0, LINGER_MS },
+};
+
+static const struct {
+        int status;
+        const char *reason;
+} reasons[] = {
+        { 200, "OK" },
+        { 201, "Created" },
+        { 202, "Accepted" },
+        { 204, "No Content" },
+        { 304, "Not Modified" },
+        { 400, "Bad Request" },
+        { 401, "Unauthorized" },
+        { 403, "Forbidden" },
+        { 404, "Not Found" },
+        { 405, "Method Not Allowed" },
+        { 406, "Not Acceptable" },
+        { 408, "Request Timeout" },
+        { 409, "Conflict" },
+        { 411, "Length Required" },
+        { 413, "Content Too Large" },
+        { 414, "URI Too Long" },
+        { 415, "Unsupported Media Type" },
+        { 417, "Expectation Failed" },
+        { 422, "Unprocessable Content" },
+        { 429, "Too Many Requests" },
+        { 431, "Request Header Fields Too Large" },
+        { 500, "Internal Server Error" },
+        { 501, "Not Implemented" },
+        { 502, "Bad Gateway" },
+        { 503, "Service Unavailable" },
+        { 504, "Gateway Timeout" },
+        { 505, "HTTP Version Not Supported" },
+};
+
+struct http_server {
+        struct event_base *base;
+        struct http_limits limits;
+        struct http_hooks hooks;
+        void *context;
+        struct evconnlistener *listener; /* NULL: draining */
+        struct event accept_again;
+        struct list connections;
+        size_t n_connections;
+        size_t n_over_limit; /* of them: open only to be told 503 */
+        int watch_fd;        /* epoll: sockets whose departure matters */
+        struct event watch;
+};
+
+struct http_request {
+        struct http_head head;
+        struct http_framing framing;
+        struct bytes body;
+        char id[ID_MAX + 1];
+        uint64_t received_us;
+        void (*gone)(struct http_request *request, void *context);
+        void *gone_context;
+        bool watched;
+        bool probed; /* a FIN was seen, and 102 sent */
+};
+
+struct connection {
+        struct list link;
+        struct http_server *server;
+        struct bufferevent *stream; /* NULL: the client has gone, http_reply() is still to come */
+        struct event timer;
+        enum state state;
+        bool closes; /* after this answer */
+        bool over_limit;
+        size_t unsent;    /* ANSWER: bytes not acknowledged when last measured */
+        size_t discarded; /* LINGER */
+        struct http_scan scan;
+        struct http_request request;
+        char peer[INET6_ADDRSTRLEN];
+};
+
+/* ---- watching for departures ---- */
+
+static void watch_add(struct connection *connection)
+{
+        struct epoll_event event = { .events = EPOLLRDHUP | EPOLLET, .data.ptr = connection };
+        int fd = bufferevent_getfd(connection->stream);
+
+        /* Without it (no kernel memory) a departure shows when the answer is written, as it would anyway. */
+        if (epoll_ctl(connection->server->watch_fd, EPOLL_CTL_ADD, fd, &event) == 0)
+                connection->request.watched = true;
+}
+
+static void watch_remove(struct connection *connection)
+{
+        if (!connection->request.watched)
+                return;
+        epoll_ctl(connection->server->watch_fd, EPOLL_CTL_DEL, bufferevent_getfd(connection->stream), NULL);
+        connection->request.watched = false;
+}
+
+/* ---- life of a connection ---- */
+
+static void timer_set(struct connection *connection)
+{
+        enum state state = connection->state;
+        const char *limits = (const char *)&connection->server->limits;
+        uint32_t ms = states[state].fixed_ms;
+        struct timeval wait;
+
+        if (states[state].timeout)
+                memcpy(&ms, limits + states[state].timeout, sizeof ms);
+        wait = (struct timeval){ .tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000 };
+        if (ms > 0)
+                event_add(&connection->timer, &wait);
+        else
+                event_del(&connection->timer);
+}
+
+static void state_enter(struct connection *connection, enum state state)
+{
+        connection->state = state;
+        timer_set(connection);
+        if (states[state].on_input)
+                bufferevent_enable(connection->stream, EV_READ);
+        else
+                bufferevent_disable(connection->stream, EV_READ);
+}
+
+static void request_deinit(struct http_request *request)
+{
+        http_head_deinit(&request->head);
+        bytes_deinit(&request->body);
+        *request = (struct http_request){ 0 };
+}
+
+static void stream_free(struct connection *connection)
+{
+        if (!connection->stream)
+                return;
+        watch_remove(connection);
+        bufferevent_free(connection->stream);
+        connection->stream = NULL;
+}
+
+static void connection_close(struct connection *connection)
+{
+        stream_free(connection);
+        event_del(&connection->timer);
+        request_deinit(&connection->request);
+        list_remove(&connection->link);
+        connection->server->n_connections--;
+        connection->server->n_over_limit -= connection->over_limit;
+        free(connection);
+}
+
+/* Closes with RST: what waits in the kernel for a reader that does not read is thrown away as well. */
+static void connection_abort(struct connection *connection)
+{
+        struct linger now = { .l_onoff = 1, .l_linger = 0 };
+
+        setsockopt(bufferevent_getfd(connection->stream), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+        connection_close(connection);
+}
+
+/* The client left while its request was worked on. The request lives on until http_reply(). */
+static void request_gone(struct connection *connection)
+{
+        struct http_request *request = &connection->request;
+
+        stream_free(connection);
+        if (request->gone)
+                request->gone(request, request->gone_context);
+}
+
+/* ---- answering ---- */
+
+static const char *reason_find(int status)
+{
+        for (size_t i = 0; i < ARRAY_SIZE(reasons); i++) {
+                if (reasons[i].status == status)
+                        return reasons[i].reason;
+        }
+        return "Unknown";
+}
+
+/* Bytes of answers that the client's kernel has not acknowledged, in our buffers and in our kernel's. */
+static size_t unsent_bytes(const struct connection *connection)
+{
+        size_t unsent = evbuffer_get_length(bufferevent_get_output(connection->stream));
+        int queued = 0;
+
+        if (ioctl(bufferevent_getfd(connection->stream), SIOCOUTQ, &queued) == 0 && queued > 0)
+                unsent += (size_t)queued;
+        return unsent;
+}
+
+/* Cuts off a reader that took too little since ANSWER began, or since the last look. */
+static void answer_measure(struct connection *connection)
+{
+        uint64_t least =
+                (uint64_t)connection->server->limits.idle_timeout_ms * ANSWER_BYTES_PER_SECOND / 1000;
+        size_t unsent = unsent_bytes(connection);
+
+        if (connection->unsent - MIN(unsent, connection->unsent) < MAX(least, 1U)) {
+                connection_abort(connection);
+                return;
+        }
+        connection->unsent = unsent;
+        timer_set(connection);
+}
+
+static int answer_write(struct connection *connection, const struct http_answer *answer)
+{
+        struct evbuffer *output = bufferevent_get_output(connection->stream);
+        const struct http_request *request = &connection->request;
+        bool is_head = request->head.method && strcmp(request->head.method, "HEAD") == 0;
+        bool bare = answer->status == 204 || answer->status == 304; /* RFC 9110 8.6: no Content-Length */
+        size_t length = answer->content_type && !bare ? answer->body_length : 0;
+        time_t now = time(NULL);
+        char date[64];
+        struct tm utc;
+        int r;
+
+        strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &utc));
+        r = evbuffer_add_printf(output, "HTTP/1.1 %d %s\r\nDate: %s\r\nX-Request-Id: %s\r\n%s",
+                answer->status, reason_find(answer->status), date, request->id,
+                answer->extra_headers ? answer->extra_headers : "");
+        if (r >= 0 && answer->content_type)
+                r = evbuffer_add_printf(output, "Content-Type: %s\r\n", answer->content_type);
+        if (r >= 0 && !bare)
+                r = evbuffer_add_printf(output, "Content-Length: %zu\r\n", length);
+        if (r >= 0)
+                r = evbuffer_add_printf(
+                        output, "Connection: %s\r\n\r\n", connection->closes ? "close" : "keep-alive");
+        if (r >= 0 && length > 0 && !is_head)
+                r = evbuffer_add(output, answer->body, length);
+        return r < 0 ? -ENOMEM : 0;
+}
+
+static void answer_send(struct connection *connection, const struct http_answer *answer)
+{
+        int r = answer_write(connection, answer);
+
+        request_deinit(&connection->request);
+        connection->scan = (struct http_scan){ 0 };
+        if (r < 0) {
+                connection_abort(connection);
+                return;
+        }
+        connection->unsent = unsent_bytes(connection);
+        state_enter(connection, ANSWER);
+}
+
+static void id_choose(struct http_request *request)
+{
+        static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+        const char *given = http_head_field(&request->head, "x-request-id");
+        size_t length = given ? strlen(given) : 0;
+        uint64_t number = 0;
+
+        if (length > 0 && length <= ID_MAX && strspn(given, allowed) == length) {
+                memcpy(request->id, given, length + 1);
+                return;
+        }
+        /* Fails only before the kernel is seeded; an id is no secret. */
+        if (getrandom(&number, sizeof number, GRND_NONBLOCK) < 0)
+                number = clock_us();
+        snprintf(request->id, sizeof request->id, "%016llx", (unsigned long long)number);
+}
+
+/* Answers what did not become a request. Where it ends is not certain then, so the connection ends too. */
+static void connection_refuse(struct connection *connection, const struct http_refusal *refusal)
+{
+        struct http_server *server = connection->server;
+        struct http_answer answer = { .status = refusal->status };
+
+        id_choose(&connection->request);
+        server->hooks.on_refusal(
+                refusal->status, refusal->detail, connection->request.id, &answer, server->context);
+        connection->closes = true;
+        answer_send(connection, &answer);
+}
+
+static void request_cut_short(struct connection *connection)
+{
+        connection_refuse(connection, &(struct http_refusal){ 400, "the request ends too early" });
+}
+
+static void request_late(struct connection *connection)
+{
+        const char *detail = connection->state == HEAD ? "the header took too long to arrive"
+                                                       : "the body took too long to arrive";
+
+        connection_refuse(connection, &(struct http_refusal){ 408, detail });
+}
+
+/* ---- reading ---- */
+
+static void idle_read(struct connection *connection)
+{
+        if (evbuffer_get_length(bufferevent_get_input(connection->stream)) == 0)
+                return;
+        state_enter(connection, HEAD);
+        head_read(connection);
+}
+
+static void request_hand_up(struct connection *connection)
+{
+        struct http_request *request = &connection->request;
+
+        id_choose(request);
+        request->received_us = clock_us();
+        state_enter(connection, BUSY);
+        connection->server->hooks.on_request(request, connection->server->context);
+}
+
+/* What to do after a reading step that did not simply succeed. */
+static void step_failed(struct connection *connection, int r, const struct http_refusal *refusal)
+{
+        if (r == HTTP_REFUSED)
+                connection_refuse(connection, refusal);
+        else if (r < 0)
+                connection_abort(connection);
+}
+
+static void body_begin(struct connection *connection)
+{
+        struct http_request *request = &connection->request;
+
+        http_framing_init(&request->framing, &request->head, &connection->server->limits, &request->body);
+        if (!request->head.chunked && request->head.content_length == 0) {
+                request_hand_up(connection);
+                return;
+        }
+        state_enter(connection, BODY);
+        if (request->head.expects_continue &&
+                evbuffer_get_length(bufferevent_get_input(connection->stream)) == 0)
+                evbuffer_add_printf(
+                        bufferevent_get_output(connection->stream), "HTTP/1.1 100 Continue\r\n\r\n");
+        body_read(connection);
+}
+
+static void head_read(struct connection *connection)
+{
+        const struct http_limits *limits = &connection->server->limits;
+        struct evbuffer *input = bufferevent_get_input(connection->stream);
+        /* In one piece for the parser: the header, an empty line before it, a byte to see that it is too
+         * long. */
+        size_t length = MIN(evbuffer_get_length(input), limits->header_bytes + 3);
+        const char *text = (const char *)evbuffer_pullup(input, (ev_ssize_t)length);
+        struct http_scan *scan = &connection->scan;
+        struct http_refusal refusal;
+        int r;
+
+        r = text ? http_head_scan(scan, text, length, limits, &refusal) : -ENOMEM;
+        if (r == HTTP_MORE)
+                return;
+        if (r == 0)
+                r = http_head_parse(&connection->request.head, text + scan->start, scan->end - scan->start,
+                        limits, &refusal);
+        if (r != 0) {
+                step_failed(connection, r, &refusal);
+                return;
+        }
+        evbuffer_drain(input, scan->end);
+        body_begin(connection);
+}
+
+static void body_read(struct connection *connection)
+{
+        struct evbuffer *input = bufferevent_get_input(connection->stream);
+        struct http_request *request = &connection->request;
+        struct http_refusal refusal;
+        int r = HTTP_MORE;
+        size_t length;
+
+        while (r == HTTP_MORE && (length = evbuffer_get_contiguous_space(input)) > 0) {
+                const char *data = (const char *)evbuffer_pullup(input, (ev_ssize_t)length);
+
+                r = http_framing_read(&request->framing, data, length, &request->body, &length, &refusal);
+                evbuffer_drain(input, length);
+        }
+        if (r == 0)
+                request_hand_up(connection);
+        else if (r != HTTP_MORE)
+                step_failed(connection, r, &refusal);
+}
+
+static void linger_read(struct connection *connection)
+{
+        struct evbuffer *input = bufferevent_get_input(connection->stream);
+
+        connection->discarded += evbuffer_get_length(input);
+        evbuffer_drain(input, evbuffer_get_length(input));
+        if (connection->discarded > LINGER_BYTES)
+                connection_close(connection);
+}
+
+static void linger_begin(struct connection *connection)
+{
+        shutdown(bufferevent_getfd(connection->stream), SHUT_WR);
+        state_enter(connection, LINGER);
+        linger_read(connection);
+}
+
+/* ---- what the loop calls ---- */
+
+static void on_input(struct bufferevent *stream, void *context)
+{
+        struct connection *connection = context;
+
+        (void)stream;
+        if (states[connection->state].on_input)
+                states[connection->state].on_input(connection);
+}
+
+/* The answer is out. From here the next pipelined request is read, so answers never nest on the stack. */
+static void on_output(struct bufferevent *stream, void *context)
+{
+        struct connection *connection = context;
+
+        if (connection->state != ANSWER || evbuffer_get_length(bufferevent_get_output(stream)) > 0)
+                return;
+        if (connection->closes || !connection->server->listener) {
+                linger_begin(connection);
+                return;
+        }
+        state_enter(connection, IDLE);
+        idle_read(connection);
+}
+
+static void on_stream_event(struct bufferevent *stream, short what, void *context)
+{
+        struct connection *connection = context;
+
+        (void)stream;
+        if (connection->state == BUSY)
+                request_gone(connection);
+        else if (what & BEV_EVENT_EOF)
+                states[connection->state].on_end(connection);
+        else
+                connection_close(connection);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *context)
+{
+        struct connection *connection = context;
+
+        (void)fd, (void)what;
+        states[connection->state].on_deadline(connection);
+}
+
+/* A FIN: is it a half-close? The header of this file says how 102 finds out. 1.0 clients know no 1xx. */
+static void request_probe(struct connection *connection)
+{
+        struct http_request *request = &connection->request;
+
+        if (request->probed || !request->head.is_1_1)
+                return;
+        request->probed = true;
+        evbuffer_add_printf(bufferevent_get_output(connection->stream), "HTTP/1.1 102 Processing\r\n\r\n");
+}
+
+/* One event at a time: what is called may close any connection, and a batch could still point to it. */
+static void on_watch(evutil_socket_t fd, short what, void *context)
+{
+        struct epoll_event event;
+
+        (void)what, (void)context;
+        for (int i = 0; i < WATCH_BURST && epoll_wait(fd, &event, 1, 0) == 1; i++) {
+                if (event.events & (EPOLLHUP | EPOLLERR))
+                        request_gone(event.data.ptr);
+                else
+                        request_probe(event.data.ptr);
+        }
+}
+
+/* ---- accepting ---- */
+
+static void peer_format(const struct sockaddr *address, char *buffer, socklen_t size)
+{
+        buffer[0] = 0;
+        if (address->sa_family == AF_INET)
+                inet_ntop(AF_INET, &((const struct sockaddr_in *)address)->sin_addr, buffer, size);
+        else if (address->sa_family == AF_INET6)
+                inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)address)->sin6_addr, buffer, size);
+}
+
+static struct connection *connection_new(struct http_server *server, int fd, const struct sockaddr *address)
+{
+        struct connection *connection = calloc(1, sizeof *connection);
+
+        if (!connection)
+                return NULL;
+        connection->stream = bufferevent_socket_new(server->base, fd, BEV_OPT_CLOSE_ON_FREE);
+        if (!connection->stream) {
+                free(connection);
+                return NULL;
+        }
+        connection->server = server;
+        list_append(&server->connections, &connection->link);
+        server->n_connections++;
+        evtimer_assign(&connection->timer, server->base, on_timer, connection);
+        peer_format(address, connection->peer, sizeof connection->peer);
+        bufferevent_setcb(connection->stream, on_input, on_output, on_stream_event, connection);
+        bufferevent_setwatermark(
+                connection->stream, EV_READ, 0, MAX(server->limits.header_bytes + 3, (size_t)INPUT_BYTES));
+        return connection;
+}
+
+/* Far beyond the limit there is no memory for politeness: one write, whatever becomes of it. */
+static void connection_turn_away(int fd)
+{
+        static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n"
+                                     "Retry-After: 1\r\nConnection: close\r\n\r\n";
+
+        (void)!send(fd, answer, sizeof answer - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+        close(fd);
+}
+
+static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,
+        int address_length, void *context)
+{
+        struct http_server *server = context;
+        struct connection *connection = NULL;
+
+        (void)listener, (void)address_length;
+        if (server->n_over_limit < REFUSED_CONNECTIONS)
+                connection = connection_new(server, fd, address);
+        if (!connection) {
+                connection_turn_away(fd);
+                return;
+        }
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
+        if (server->n_connections - server->n_over_limit <= server->limits.connections) {
+                state_enter(connection, IDLE);
+                return;
+        }
+        connection->over_limit = true;
+        server->n_over_limit++;
+        connection_refuse(connection, &(struct http_refusal){ 503, "too many open connections" });
+}
+
+/* Descriptors or memory ran out. The listening socket stays readable, so look away for a moment. */
+static void on_accept_error(struct evconnlistener *listener, void *context)
+{
+        struct http_server *server = context;
+        struct timeval wait = { .tv_usec = ACCEPT_RETRY_MS * 1000 };
+
+        evconnlistener_disable(listener);
+        event_add(&server->accept_again, &wait);
+}
+
+static void on_accept_again(evutil_socket_t fd, short what, void *context)
+{
+        struct http_server *server = context;
+
+        (void)fd, (void)what;
+        if (server->listener)
+                evconnlistener_enable(server->listener);
+}
+
+/* ---- the server ---- */
+
+static int server_listen(struct http_server *server, int listen_fd)
+{
+        /* Backlog 0: the socket listens already. */
+        server->listener = evconnlistener_new(
+                server->base, on_accept, server, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, listen_fd);
+        if (!server->listener)
+                return -ENOMEM;
+        evconnlistener_set_error_cb(server->listener, on_accept_error);
+        return 0;
+}
+
+int http_server_new(struct event_base *base, int listen_fd, const struct http_limits *limits,
+        const struct http_hooks *hooks, void *context, struct http_server **ret_server)
+{
+        struct http_server *server = calloc(1, sizeof *server);
+        int r;
+
+        if (!server)
+                return -ENOMEM;
+        *server = (struct http_server){
+                .base = base, .limits = *limits, .hooks = *hooks, .context = context, .watch_fd = -1
+        };
+        list_init(&server->connections);
+        evtimer_assign(&server->accept_again, base, on_accept_again, server);
+        server->watch_fd = epoll_create1(EPOLL_CLOEXEC);
+        r = server->watch_fd < 0 ? -errno : 0;
+        event_assign(&server->watch, base, server->watch_fd, EV_READ | EV_PERSIST, on_watch, server);
+        if (r == 0 && event_add(&server->watch, NULL) < 0)
+                r = -ENOMEM;
+        if (r == 0)
+                r = server_listen(server, listen_fd);
+        if (r < 0) {
+                http_server_free(server);
+                return error_trace(r);
+        }
+        signal(SIGPIPE, SIG_IGN);
+        *ret_server = server;
+        return 0;
+}
+
+static void listener_free(struct http_server *server)
+{
+        if (server->listener)
+                evconnlistener_free(server->listener);
+        server->listener = NULL;
+        event_del(&server->accept_again);
+}
+
+struct http_server *http_server_free(struct http_server *server)
+{
+        if (!server)
+                return NULL;
+        listener_free(server);
+        list_foreach(link, &server->connections)
+                connection_close(container_of(link, struct connection, link));
+        if (server->watch_fd >= 0)
+                event_del(&server->watch);
+        fd_closep(&server->watch_fd);
+        free(server);
+        return NULL;
+}
+
+void http_server_drain(struct http_server *server)
+{
+        listener_free(server);
+        list_foreach(link, &server->connections)
+        {
+                struct connection *connection = container_of(link, struct connection, link);
+
+                if (connection->state == IDLE)
+                        connection_close(connection);
+        }
+}
+
+size_t http_server_connections(const struct http_server *server)
+{
+        return server->n_connections;
+}
+
+/* ---- the request ---- */
+
+const char *http_method(const struct http_request *request)
+{
+        return request->head.method;
+}
+
+const char *http_path(const struct http_request *request)
+{
+        return request->head.path;
+}
+
+const char *http_query(const struct http_request *request, const char *name)
+{
+        return http_head_parameter(&request->head, name);
+}
+
+const char *http_header(const struct http_request *request, const char *name)
+{
+        return http_head_field(&request->head, name);
+}
+
+const char *http_body(const struct http_request *request, size_t *ret_length)
+{
+        *ret_length = request->body.length;
+        return request->body.data ? request->body.data : "";
+}
+
+const char *http_id(const struct http_request *request)
+{
+        return request->id;
+}
+
+const char *http_peer(const struct http_request *request)
+{
+        return container_of(request, const struct connection, request)->peer;
+}
+
+uint64_t http_received_us(const struct http_request *request)
+{
+        return request->received_us;
+}
+
+void http_on_gone(struct http_request *request, void (*gone)(struct http_request *request, void *context),
+        void *context)
+{
+        struct connection *connection = container_of(request, struct connection, request);
+
+        request->gone = gone;
+        request->gone_context = context;
+        if (connection->stream && !request->watched)
+                watch_add(connection);
+}
+
+void http_reply(struct http_request *request, const struct http_answer *answer)
+{
+        struct connection *connection = container_of(request, struct connection, request);
+
+        if (!connection->stream) {
+                connection_close(connection);
+                return;
+        }
+        watch_remove(connection);
+        connection->closes = !request->head.keeps_alive || !connection->server->listener;
+        answer_send(connection, answer);
+}

@@ -1,0 +1,39 @@
+#pragma once
+
+/*
+ * A script with its language: stored under a path as a version, or sent along with /run-now. Shared between
+ * the cache and the calls that run it, by counting; only the server's one thread touches the count.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "store/store.h"
+#include "wire/guest_api.h"
+
+struct script {
+        unsigned references;
+        enum guest_language language;
+        char *path;       /* NULL: not stored (/run-now) */
+        uint64_t version; /* 0: not stored, or not yet */
+        struct store_bytes code;
+        struct store_bytes compiled; /* TypeScript once compiled; data is NULL before */
+        struct store_bytes map;
+};
+
+/* Takes the malloc'd path (may be NULL) and code over when it succeeds. NULL: out of memory. */
+struct script *script_new(enum guest_language language, char *path, char *code, size_t code_length);
+struct script *script_ref(struct script *script);
+/* Takes NULL, returns NULL. */
+struct script *script_unref(struct script *script);
+void script_unrefp(struct script **script);
+
+/* TypeScript without its JavaScript must be compiled before it can run. */
+bool script_needs_compiling(const struct script *script);
+/* Copies JavaScript and source map in. 0 or -ENOMEM. */
+int script_set_compiled(
+        struct script *script, const char *code, size_t code_length, const char *map, size_t map_length);
+
+/* Bytes that it occupies. */
+size_t script_size(const struct script *script);

@@ -1,0 +1,80 @@
+#include "server/status.h"
+
+#include <string.h>
+
+#include "base/settings.h"
+#include "server/api.h"
+#include "server/exchange.h"
+#include "server/functions.h"
+#include "server/json_write.h"
+#include "server/language.h"
+
+void status_health(struct exchange *exchange, const char *rest)
+{
+        static const char body[] = "{\"status\":\"ok\"}";
+
+        (void)rest;
+        exchange_answer(exchange, 200, body, sizeof body - 1, NULL);
+}
+
+/* The runtimes that the settings ask for, and how each is. *ready becomes false if one is down. */
+static int status_write_runtimes(struct bytes *body, const struct api *api, bool *ready)
+{
+        int r = bytes_append_text(body, ",\"runtimes\":{");
+        const char *comma = "";
+
+        for (size_t i = 0; i < RUNTIME_COUNT && r == 0; i++) {
+                enum runtime runtime = (enum runtime)i;
+                bool up = cells_runtime_up(api->cells, runtime);
+
+                if (!api->languages->enabled[i])
+                        continue;
+                *ready = *ready && up;
+                r = bytes_format(body, "%s\"%s\":{\"up\":%s,\"version\":", comma, runtime_name(runtime),
+                        up ? "true" : "false");
+                if (r == 0)
+                        r = json_write_text(body, cells_runtime_version(api->cells, runtime));
+                if (r == 0)
+                        r = bytes_append_text(body, "}");
+                comma = ",";
+        }
+        return r == 0 ? bytes_append_text(body, "}") : r;
+}
+
+static int status_write_walls(struct bytes *body, const char *missing)
+{
+        int r = bytes_append_text(body, ",\"walls\":{\"missing\":[");
+        const char *comma = "";
+
+        for (const char *wall = missing ? missing : ""; *wall && r == 0; wall += strspn(wall, ", ")) {
+                size_t length = strcspn(wall, ", ");
+
+                r = bytes_append_text(body, comma);
+                if (r == 0)
+                        r = json_write_string(body, wall, length);
+                comma = ",";
+                wall += length;
+        }
+        return r == 0 ? bytes_append_text(body, "]}}") : r;
+}
+
+void status_ready(struct exchange *exchange, const char *rest)
+{
+        _cleanup_(bytes_deinit) struct bytes body = { .limit = EXCHANGE_BODY_MAX };
+        const struct api *api = exchange->api;
+        bool store_up = functions_store_up(api->functions);
+        bool ready = store_up && !api->draining;
+        int r;
+
+        (void)rest;
+        r = bytes_format(&body, "{\"store\":\"%s\",\"draining\":%s", store_up ? "ok" : "unavailable",
+                api->draining ? "true" : "false");
+        if (r == 0)
+                r = status_write_runtimes(&body, api, &ready);
+        if (r == 0)
+                r = status_write_walls(&body, api->settings->allow_missing_walls);
+        if (r == 0)
+                exchange_answer(exchange, ready ? 200 : 503, body.data, body.length, NULL);
+        else
+                exchange_surprise(exchange, r);
+}

@@ -1,0 +1,75 @@
+#include "server/upload.h"
+
+#include <errno.h>
+
+#include "server/answer.h"
+#include "server/api.h"
+#include "server/exchange.h"
+#include "server/functions.h"
+#include "server/json_write.h"
+#include "server/language.h"
+
+static int upload_write(struct bytes *body, const struct script *script)
+{
+        int r;
+
+        r = bytes_append_text(body, "{\"path\":");
+        if (r == 0)
+                r = json_write_text(body, script->path);
+        if (r == 0)
+                r = bytes_format(body, ",\"language\":\"%s\",\"version\":%llu}",
+                        language_name(script->language), (unsigned long long)script->version);
+        return r;
+}
+
+static void upload_stored(int r, struct script *script, void *context)
+{
+        struct exchange *exchange = context;
+        _cleanup_(bytes_deinit) struct bytes body = { .limit = EXCHANGE_BODY_MAX };
+
+        if (r == FUNCTIONS_UNAVAILABLE) {
+                exchange_problem(exchange, PROBLEM_STORE_UNAVAILABLE,
+                        "The store does not answer; nothing was stored.");
+                return;
+        }
+        if (r == 0)
+                r = upload_write(&body, script);
+        if (r == 0)
+                exchange_answer(exchange, 200, body.data, body.length, NULL);
+        else
+                exchange_surprise(exchange, r);
+}
+
+static void upload_checked(struct call *call, const struct call_end *end, void *context)
+{
+        struct exchange *exchange = context;
+        int r;
+
+        (void)call;
+        exchange->call = NULL;
+        exchange->times = end->times;
+        if (end->ending != CALL_CHECKED) {
+                answer_problem(exchange, end, false);
+                return;
+        }
+        r = functions_upload(exchange->api->functions, exchange->script, upload_stored, exchange);
+        if (r < 0)
+                exchange_surprise(exchange, r);
+}
+
+void upload_start(struct exchange *exchange, const char *rest)
+{
+        struct envelope *envelope = &exchange->envelope;
+
+        (void)rest;
+        if (!api_read_envelope(exchange, ENVELOPE_UPLOAD))
+                return;
+        exchange->script =
+                script_new(envelope->language, envelope->path, envelope->code, envelope->code_length);
+        if (!exchange->script) {
+                exchange_surprise(exchange, -ENOMEM);
+                return;
+        }
+        envelope->path = envelope->code = NULL;
+        exchange_call(exchange, GUEST_CHECK, upload_checked);
+}

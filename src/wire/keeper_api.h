@@ -1,0 +1,91 @@
+#pragma once
+
+/*
+ * What server and keeper say to each other, one packet (wire/packet.h) a message, over the socket that the
+ * keeper gives the server as descriptor KEEPER_SERVER_FD. Every message begins with its type; its length is
+ * that of its struct.
+ *
+ * A cell is asked for with KEEPER_START and ends with exactly one KEEPER_DONE. User bytes never pass here:
+ * the server makes a socket pair and two pipes for each cell and hands the cell's ends over with
+ * KEEPER_START.
+ */
+
+#include <stdint.h>
+
+enum {
+        KEEPER_SERVER_FD = 3,    /* in the server: the socket to the keeper */
+        KEEPER_LISTEN_FD = 4,    /* in the server: the listening HTTP socket, bound by the keeper */
+        KEEPER_FDS_PER_CELL = 3, /* with KEEPER_START: channel, stdout, stderr, in this order */
+        KEEPER_TEXT = 256,
+};
+
+enum runtime {
+        RUNTIME_PYTHON,
+        RUNTIME_NODE,
+        RUNTIME_TYPESCRIPT, /* a Node.js with the TypeScript compiler loaded: compiles, runs nothing */
+        RUNTIME_FAKE,       /* tests only: the C runtime of tests/fake */
+        RUNTIME_COUNT,
+};
+
+enum keeper_message_type {
+        /* server to keeper */
+        KEEPER_START = 1,
+        KEEPER_KILL = 2,
+        KEEPER_DRAINED = 3, /* every call is answered, the server is about to exit */
+        /* keeper to server */
+        KEEPER_DONE = 64,
+        KEEPER_RUNTIME = 65,
+        KEEPER_DRAIN = 66, /* accept nothing new, finish what runs, say KEEPER_DRAINED, exit */
+};
+
+/* Fork a cell of this runtime. It waits for its FRAME_CALL on the channel (wire/guest_api.h). */
+struct keeper_start {
+        uint32_t type;
+        uint32_t runtime; /* enum runtime */
+        uint64_t cell;    /* the server's name for it, unique while it lives */
+};
+
+/* End this cell and whatever it started, now. Unknown cells are ignored: it may have ended by itself. */
+struct keeper_kill {
+        uint32_t type;
+        uint32_t padding;
+        uint64_t cell;
+};
+
+struct keeper_plain {
+        uint32_t type; /* KEEPER_DRAIN, KEEPER_DRAINED */
+};
+
+enum cell_outcome {
+        CELL_EXITED,   /* `code` is its exit status */
+        CELL_SIGNALED, /* `code` is the signal */
+        CELL_LOST,     /* its template died or answered no more: not the script's fault */
+        CELL_REFUSED,  /* never started: more cells than slots, or the runtime is not there */
+};
+
+enum cell_limit {
+        CELL_LIMIT_MEMORY = 1 << 0,    /* the kernel killed a process of the cell for its memory limit */
+        CELL_LIMIT_PROCESSES = 1 << 1, /* a fork or thread was refused by the process limit */
+};
+
+struct keeper_done {
+        uint32_t type;
+        uint32_t outcome; /* enum cell_outcome */
+        uint64_t cell;
+        int32_t code;
+        uint32_t limits; /* bits of enum cell_limit that were hit */
+        uint32_t killed; /* 1: ended by KEEPER_KILL */
+        uint32_t padding;
+        uint64_t cpu_us;            /* of all its processes */
+        uint64_t peak_memory_bytes; /* cgroup's high-water mark; 0 if the host does not tell */
+        uint64_t wall_us;           /* from fork to exit */
+};
+
+/* A runtime's template came up or went down. Sent at start and at every change. */
+struct keeper_runtime {
+        uint32_t type;
+        uint32_t runtime;
+        uint32_t up;               /* 1: cells can be started */
+        uint32_t generation;       /* counts its templates: 1, 2, ... */
+        char version[KEEPER_TEXT]; /* such as "CPython 3.11.2"; what went wrong while up is 0 */
+};

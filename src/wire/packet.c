@@ -1,0 +1,109 @@
+#include "wire/packet.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "base/fd.h"
+
+int packet_pair(int ret_fds[2])
+{
+        return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ret_fds) < 0 ? -errno : 0;
+}
+
+int packet_send(int fd, const void *data, size_t length, const int *fds, size_t n_fds)
+{
+        union {
+                char bytes[CMSG_SPACE(sizeof(int) * PACKET_FDS)];
+                struct cmsghdr align;
+        } control = { 0 };
+        struct iovec iov = { .iov_base = (void *)data, .iov_len = length };
+        struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
+        ssize_t n;
+
+        if (length > PACKET_MAX || n_fds > PACKET_FDS)
+                return -EMSGSIZE;
+        if (length == 0)
+                return -EINVAL; /* the other end could not tell it from the end */
+        if (n_fds > 0) {
+                struct cmsghdr *header;
+
+                message.msg_control = control.bytes;
+                message.msg_controllen = CMSG_SPACE(sizeof(int) * n_fds);
+                header = CMSG_FIRSTHDR(&message);
+                header->cmsg_level = SOL_SOCKET;
+                header->cmsg_type = SCM_RIGHTS;
+                header->cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
+                memcpy(CMSG_DATA(header), fds, sizeof(int) * n_fds);
+        }
+
+        do
+                n = sendmsg(fd, &message, MSG_NOSIGNAL);
+        while (n < 0 && errno == EINTR);
+        if (n >= 0)
+                return 0;
+        if (errno == EAGAIN)
+                return PACKET_AGAIN;
+        return errno == EPIPE || errno == ECONNRESET ? PACKET_EOF : -errno;
+}
+
+/* Copies the descriptors of a message out; what does not fit is closed and counted. */
+static size_t packet_take_fds(struct msghdr *message, int *fds, size_t max_fds, size_t *ret_excess)
+{
+        size_t n = 0, excess = 0;
+
+        for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header; header = CMSG_NXTHDR(message, header)) {
+                if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+                        continue;
+                for (size_t i = 0; i < (header->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++) {
+                        int fd;
+
+                        memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof fd);
+                        if (n < max_fds) {
+                                fds[n++] = fd;
+                        } else {
+                                fd_closep(&fd);
+                                excess++;
+                        }
+                }
+        }
+        *ret_excess = excess;
+        return n;
+}
+
+int packet_receive(int fd, int flags, void *data, size_t size, size_t *ret_length, int *ret_fds,
+        size_t max_fds, size_t *ret_n_fds)
+{
+        union {
+                char bytes[CMSG_SPACE(sizeof(int) * PACKET_FDS)];
+                struct cmsghdr align;
+        } control = { 0 };
+        struct iovec iov = { .iov_base = data, .iov_len = size };
+        struct msghdr message = { .msg_iov = &iov,
+                .msg_iovlen = 1,
+                .msg_control = control.bytes,
+                .msg_controllen = sizeof control };
+        size_t n_fds, excess;
+        ssize_t n;
+
+        do
+                n = recvmsg(fd, &message, flags | MSG_CMSG_CLOEXEC);
+        while (n < 0 && errno == EINTR);
+        if (n < 0) {
+                if (errno == EAGAIN)
+                        return PACKET_AGAIN;
+                return errno == ECONNRESET ? PACKET_EOF : -errno;
+        }
+
+        n_fds = packet_take_fds(&message, ret_fds, max_fds, &excess);
+        if (n == 0 || excess > 0 || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
+                for (size_t i = 0; i < n_fds; i++)
+                        fd_closep(&ret_fds[i]);
+                return n == 0 ? PACKET_EOF : -EBADMSG;
+        }
+        *ret_length = (size_t)n;
+        if (ret_n_fds)
+                *ret_n_fds = n_fds;
+        return 0;
+}

