@@ -468,7 +468,6 @@ static char *setting_format(const struct setting *setting, struct settings *sett
 {
         static const char *const levels[] = { "error", "warn", "info", "debug" };
         const void *at = setting_at(setting, settings);
-        const char *text = *(char *const *)at;
         char *pair = NULL;
         int n = 0;
 
@@ -491,7 +490,7 @@ static char *setting_format(const struct setting *setting, struct settings *sett
                 n = asprintf(&pair, "%s=%s", setting->name, levels[*(const enum log_level *)at]);
                 break;
         case KIND_TEXT:
-                n = asprintf(&pair, "%s=%s", setting->name, text ? text : "");
+                n = asprintf(&pair, "%s=%s", setting->name, *(char *const *)at ? *(char *const *)at : "");
                 break;
         }
         return n < 0 ? NULL : pair;

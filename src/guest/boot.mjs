@@ -4,7 +4,7 @@
 import vm from 'node:vm';
 
 import { addon } from './addon.mjs';
-import { becomeCell, cleanSurroundings, concludeWith, startClock } from './cell.mjs';
+import { becomeCell, concludeWith, prepareProcess, startClock } from './cell.mjs';
 import { installOutput, withoutOutput } from './stdio.mjs';
 
 const templates = {
@@ -17,7 +17,7 @@ if (!load) throw new Error(`usage: boot.mjs ${Object.keys(templates).join('|')}`
 const { actions, selfTest, warmTemplate, warmCell } = await load();
 
 installOutput();
-cleanSurroundings();
+prepareProcess(`mayfly-${process.argv[2]}`);
 await withoutOutput(warmTemplate);
 setImmediate(serve); // so that nothing of this module is still being evaluated in a cell
 
@@ -32,14 +32,15 @@ function serve() {
 
 /** A spare cell has time: it takes the path of a call once, so that its pages are its own already. */
 async function prepareCell() {
-  if (!addon.waiting()) await withoutOutput(warmCell);
-  setImmediate(serveCall); // a script's first turn is one of the event loop, not one among promises
+  if (addon.waiting()) return serveCall();
+  await withoutOutput(warmCell);
+  setImmediate(serveCall); // a script begins in a turn of the event loop, not among promises
 }
 
 function serveCall() {
   const call = addon.receive();
   startClock();
   const action = actions[call.mode];
-  if (!action) throw new Error(`no action for mode ${call.mode}`);
+  if (!action) throw new Error(`this template has no action for mode ${call.mode}`);
   concludeWith(action(call));
 }

@@ -8,48 +8,54 @@
 import { addon } from './addon.mjs';
 import { ScriptSyntaxError, describe } from './report.mjs';
 
-const { defineProperty } = Object;
-const { emit, exit, uptime } = process;
-const kept = new Set(['PATH', 'LANG']);
+const { emit, exit, reallyExit, uptime } = process;
+const ENVIRONMENT_KEPT = new Set(['PATH', 'LANG']);
 
+let isCell = false;
+let callStart = 0;
 let lastWord = null; // {kind, body} of the frame that ends the call, once that is known
 let uncaught = null; // {error} that nobody caught
 let isWaiting = false; // for a promise of the script
 let isIdle = false; // the event loop has run dry
 let isLeaving = false;
 
-/** In the template: a cell sees none of its surroundings, whoever started the template. */
-export function cleanSurroundings() {
-  for (const name of Object.keys(process.env)) {
-    if (!kept.has(name)) delete process.env[name];
+/**
+ * In the template, so that a fork has next to nothing left to do: a process object that tells of the cell and
+ * of nothing around it, whoever started the template.
+ */
+export function prepareProcess(name) {
+  for (const variable of Object.keys(process.env)) {
+    if (!ENVIRONMENT_KEPT.has(variable)) delete process.env[variable];
   }
   process.env.HOME = '/tmp';
   process.env.TMPDIR = '/tmp';
   process.argv = [process.execPath, '/tmp/function.js'];
   process.execArgv = [];
+  process.title = name;
+  process.chdir(process.cwd()); // Node.js then asks anew where it is; a cell begins in /tmp
+  process.reallyExit = leave;
+  define('emit', { value: emitOfCell, writable: true });
+  define('pid', { get: addon.pid, enumerable: true });
+  define('uptime', { value: uptimeOfCall, writable: true, enumerable: true });
+}
+
+function define(name, descriptor) {
+  Object.defineProperty(process, name, { configurable: true, ...descriptor });
+}
+
+function uptimeOfCall() {
+  return uptime() - callStart;
 }
 
 /** In the child, first of all. */
 export function becomeCell() {
-  defineProperty(process, 'pid', { value: addon.pid(), enumerable: true, configurable: true });
-  defineProperty(process, 'emit', { value: emitInCell, writable: true, configurable: true });
-  process.reallyExit = leave;
-  process.title = 'node';
-  process.chdir('/tmp'); // it is there already, but Node.js remembers the template's
+  isCell = true;
   if (!addon.randomFound()) replaceRandom();
 }
 
 /** When the call has come: a spare cell may have waited for long. */
 export function startClock() {
-  const start = uptime();
-  defineProperty(process, 'uptime', {
-    value: function uptimeOfCall() {
-      return uptime() - start;
-    },
-    writable: true,
-    enumerable: true,
-    configurable: true,
-  });
+  callStart = uptime();
 }
 
 /** Ends the call with this frame, or with nothing returned once the event loop is empty. */
@@ -71,16 +77,17 @@ function failure(error) {
 }
 
 /** process.emit, which Node.js calls for the stations on the way out; listeners come before us. */
-function emitInCell(name, ...rest) {
+function emitOfCell(name, ...rest) {
   if (name === 'uncaughtExceptionMonitor') uncaught = { error: rest[0] };
   const wasHeard = Reflect.apply(emit, this, [name, ...rest]);
   if (name === 'uncaughtException' && wasHeard) uncaught = null;
   if (name === 'beforeExit') isIdle = true;
-  if (name === 'exit') leave(rest[0]);
+  if (name === 'exit' && isCell) leave(rest[0]);
   return wasHeard;
 }
 
 function leave(code) {
+  if (!isCell) return reallyExit(code);
   const status = Number(process.exitCode ?? code ?? 0);
   if (!isLeaving) {
     isLeaving = true; // describing an error may run the script's code, which may exit

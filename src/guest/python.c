@@ -11,6 +11,7 @@
 #include <Python.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -40,6 +41,16 @@ static PyObject *serve(PyObject *self, PyObject *args)
         snprintf(version, sizeof version, "CPython %.*s", (int)strcspn(number, " "), number);
         return PyUnicode_FromString(
                 guest_serve(version, &hooks) == GUEST_ROLE_SELFTEST ? "selftest" : "cell");
+}
+
+PyDoc_STRVAR(has_call_doc, "has_call() -> bool\n\nWhether this cell's call is there already.");
+
+static PyObject *has_call(PyObject *self, PyObject *args)
+{
+        struct pollfd channel = { GUEST_CHANNEL_FD, POLLIN, 0 };
+
+        (void)self, (void)args;
+        return PyBool_FromLong(poll(&channel, 1, 0) > 0);
 }
 
 PyDoc_STRVAR(receive_doc, "receive() -> (mode, language, code, input)\n\n"
@@ -92,6 +103,7 @@ static PyObject *exit_process(PyObject *self, PyObject *args)
 
 static PyMethodDef methods[] = {
         { "serve", serve, METH_NOARGS, serve_doc },
+        { "has_call", has_call, METH_NOARGS, has_call_doc },
         { "receive", receive, METH_NOARGS, receive_doc },
         { "send", send_frame, METH_VARARGS, send_doc },
         { "exit", exit_process, METH_VARARGS, exit_doc },

@@ -9,14 +9,10 @@
 #include "keeper/anchor.h"
 
 #include <errno.h>
-#include <linux/netlink.h>
-#include <linux/rtnetlink.h>
-#include <net/if.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -29,8 +25,9 @@
 
 #include "base/fd.h"
 #include "base/macros.h"
-#include "keeper/child.h"
+#include "sandbox/child.h"
 #include "sandbox/capability.h"
+#include "sandbox/loopback.h"
 #include "wire/packet.h"
 
 enum { ANCHOR_FD = 3 };
@@ -43,50 +40,6 @@ struct anchor {
         struct stat tmp_then; /* /tmp as it was when it was mounted; st_ino 0: not mounted */
         fsfilcnt_t tmp_then_free;
 };
-
-static int loopback_up(void)
-{
-        _cleanup_(fd_closep) int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP };
-
-        return fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0 ? -errno : 0;
-}
-
-/* Packets that ever passed the loopback device: rtnetlink(7), RTM_GETLINK, IFLA_STATS64. */
-static int loopback_packets(uint64_t *ret_packets)
-{
-        _cleanup_(fd_closep) int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-        struct {
-                struct nlmsghdr header;
-                struct ifinfomsg link;
-        } request = {
-                { .nlmsg_len = sizeof request, .nlmsg_type = RTM_GETLINK, .nlmsg_flags = NLM_F_REQUEST },
-                { .ifi_index = 1 }
-        };
-        char answer[16384] __attribute__((aligned(8)));
-        struct nlmsghdr *header = (struct nlmsghdr *)answer;
-        ssize_t n;
-
-        if (fd < 0 || send(fd, &request, sizeof request, 0) < 0 ||
-                (n = recv(fd, answer, sizeof answer, 0)) < 0)
-                return -errno;
-        if (!NLMSG_OK(header, n) || header->nlmsg_type != RTM_NEWLINK)
-                return -EPROTO;
-
-        int length = (int)IFLA_PAYLOAD(header);
-
-        for (struct rtattr *attribute = IFLA_RTA(NLMSG_DATA(header)); RTA_OK(attribute, length);
-                attribute = RTA_NEXT(attribute, length)) {
-                struct rtnl_link_stats64 stats;
-
-                if (attribute->rta_type != IFLA_STATS64)
-                        continue;
-                memcpy(&stats, RTA_DATA(attribute), MIN(sizeof stats, RTA_PAYLOAD(attribute)));
-                *ret_packets = stats.rx_packets + stats.tx_packets;
-                return 0;
-        }
-        return -EPROTO;
-}
 
 /* A used network may hold ports in TIME_WAIT, and counters: a fresh one has neither. */
 static int clean_network(struct anchor *anchor)

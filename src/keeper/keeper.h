@@ -35,6 +35,7 @@ struct pending {
 struct keeper {
         struct settings settings;
         uint32_t walls_missing;
+        char *python;       /* the interpreter's path inside the root */
         char library[4096]; /* where server, guest modules and node_modules lie */
         int epoll;
         int plan_fd;

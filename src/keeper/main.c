@@ -5,14 +5,12 @@
  */
 #include <errno.h>
 #include <libgen.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,9 +23,11 @@
 #include "keeper/slot.h"
 #include "keeper/template.h"
 #include "sandbox/capability.h"
+#include "sandbox/interpreter.h"
 #include "sandbox/plan.h"
+#include "wire/runtime.h"
 
-enum { EXIT_SETTINGS = 2, BINDS_MAX = 8, ERROR_SIZE = 512 };
+enum { EXIT_SETTINGS = 2, ERROR_SIZE = 512 };
 
 static int prepare_privileges(struct keeper *keeper, char *error, size_t size);
 static int prepare_library(struct keeper *keeper, char *error, size_t size);
@@ -153,35 +153,39 @@ static int prepare_plan(struct keeper *keeper, char *error, size_t size)
         return r;
 }
 
-static int prepare_templates(struct keeper *keeper, char *error, size_t size)
+/* Says which runtimes there are, and finds what they need inside. */
+static int find_runtimes(struct keeper *keeper, struct rootfs_binds *binds, char *error, size_t size)
 {
-        struct rootfs_bind binds[BINDS_MAX] = { 0 };
-        size_t n_binds = 0;
+        struct settings *settings = &keeper->settings;
         uint32_t runtimes = 0;
         const char *bad;
         int r;
 
-        if (template_parse_list(keeper->settings.runtimes, &runtimes, &bad) < 0) {
+        if (runtimes_parse(settings->runtimes, &runtimes, &bad) < 0) {
                 snprintf(error, size, "RUNTIMES: no runtime is called %s; there are python and node", bad);
                 return -EINVAL;
         }
-        if (asprintf((char **)&binds[0].source, "%s/guest", keeper->library) < 0)
-                return -ENOMEM;
-        binds[n_binds++].target = strdup("/mayfly/guest");
         for (int i = 0; i < RUNTIME_COUNT; i++) {
-                if (!(runtimes & 1u << i))
-                        continue;
-                template_init(&keeper->templates[i], i);
-                r = template_binds(keeper, i, binds, &n_binds, error, size);
-                if (r < 0)
-                        return r;
+                if (runtimes & 1u << i)
+                        template_init(&keeper->templates[i], i);
         }
-        r = rootfs_build(binds, n_binds, keeper->settings.uid_base + UID_CELLS, (uint32_t)keeper->n_slots,
-                &keeper->rootfs, error, size);
-        for (size_t i = 0; i < n_binds; i++) {
-                free((char *)binds[i].source);
-                free((char *)binds[i].target);
-        }
+        r = interpreter_guest(keeper->library, binds);
+        if (r == 0 && runtimes & 1u << RUNTIME_PYTHON)
+                r = interpreter_python(settings->python, binds, &keeper->python, error, size);
+        if (r == 0 && runtimes & 1u << RUNTIME_NODE)
+                r = interpreter_node(settings->node, keeper->library, binds, error, size);
+        return r;
+}
+
+static int prepare_templates(struct keeper *keeper, char *error, size_t size)
+{
+        struct rootfs_binds binds = { 0 };
+        int r = find_runtimes(keeper, &binds, error, size);
+
+        if (r == 0)
+                r = rootfs_build(&binds, keeper->settings.uid_base + UID_CELLS, (uint32_t)keeper->n_slots,
+                        &keeper->rootfs, error, size);
+        rootfs_binds_deinit(&binds);
         return r;
 }
 
@@ -251,6 +255,7 @@ static void keeper_deinit(struct keeper *keeper)
         fd_closep(&keeper->epoll);
         cgroups_deinit(&keeper->cgroups);
         free(keeper->rootfs.path);
+        free(keeper->python);
         free(keeper->templates);
         free(keeper->slots);
         free(keeper->pending);

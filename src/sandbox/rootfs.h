@@ -15,17 +15,27 @@ struct rootfs {
                        /run */
 };
 
-/* What the caller adds to the fixed list: host path to path inside; a file or a directory, read-only. */
-struct rootfs_bind {
-        const char *source;
-        const char *target;
+/* What the caller adds to the fixed list: files or directories of the host, read-only, at a path inside. */
+enum { ROOTFS_BINDS_MAX = 8 };
+
+struct rootfs_binds {
+        size_t n;
+        struct rootfs_bind {
+                char *source;
+                char *target;
+        } binds[ROOTFS_BINDS_MAX];
 };
+
+/* The source is `directory`/`name`, or `name` alone if directory is "". 0, -ENOMEM, or -ENOSPC when the list
+ * is full. */
+int rootfs_binds_add(struct rootfs_binds *binds, const char *directory, const char *name, const char *target);
+void rootfs_binds_deinit(struct rootfs_binds *binds);
 
 /*
  * Makes the calling process's mounts private and builds the root. `uids` users named "cell" from first_uid on
  * get a line in /etc/passwd. 0, or negative errno with what failed in `error`.
  */
-int rootfs_build(const struct rootfs_bind *binds, size_t n_binds, uint32_t first_uid, uint32_t uids,
+int rootfs_build(const struct rootfs_binds *binds, uint32_t first_uid, uint32_t uids,
         struct rootfs *ret_rootfs, char *error, size_t error_size);
 
 /* Removes the directory (the mount has gone with its namespace) and frees. */

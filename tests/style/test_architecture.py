@@ -47,3 +47,8 @@ def test_guest_modules_link_nothing_but_libc():
     for name in ("mayfly_guest.abi3.so", "mayfly_guest.node"):
         needed = subprocess.run(["readelf", "-d", BUILD / "src/guest" / name], capture_output=True, text=True, check=True).stdout
         assert set(re.findall(r"NEEDED.*\[(lib[^.]+)", needed)) - {"libasan", "libubsan"} <= {"libc"}
+
+
+def test_keeper_is_small_enough_to_read():
+    lines = sum(len(p.read_text().splitlines()) for p in (ROOT / "src/keeper").glob("*.[ch]"))
+    assert lines < 2000, f"the privileged process has grown to {lines} lines"

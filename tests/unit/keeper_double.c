@@ -289,7 +289,8 @@ static void cell_check(const struct played_call *call)
         if (check) {
                 cell_run(call, check + strlen("check "));
         } else if (call->frame.language == GUEST_TYPESCRIPT) {
-                struct frame_compiled lengths = { .code_length = call->frame.code_length + 9, .map_length = 2 };
+                struct frame_compiled lengths = { .code_length = call->frame.code_length + 9,
+                        .map_length = 2 };
 
                 cell_header(FRAME_COMPILED, (uint32_t)sizeof lengths + lengths.code_length + 2);
                 cell_write(GUEST_CHANNEL_FD, &lengths, sizeof lengths);
@@ -310,8 +311,9 @@ static void cell_garbage(int seed)
                 noise[i] = (unsigned char)random();
         /* Half of them begin like a frame, to get further in. */
         if (seed % 2)
-                memcpy(noise, &(struct frame_header){ .length = (uint32_t)random() % 600,
-                                      .kind = FRAME_RESULT + (uint32_t)random() % 7 },
+                memcpy(noise,
+                        &(struct frame_header){ .length = (uint32_t)random() % 600,
+                                .kind = FRAME_RESULT + (uint32_t)random() % 7 },
                         sizeof(struct frame_header));
         cell_write(GUEST_CHANNEL_FD, noise, sizeof noise);
         _exit(0);
@@ -346,7 +348,7 @@ static void __attribute__((noreturn)) cell_main(struct keeper_play *play)
                 _exit(96);
         else
                 cell_run(&call, strncmp(call.code, "check ", 6) == 0 ? call.code + strcspn(call.code, "\n")
-                                                                      : call.code);
+                                                                     : call.code);
         _exit(0);
 }
 
@@ -419,7 +421,8 @@ static void double_receive(struct keeper_double *keeper)
         size_t length, n_fds;
         uint32_t type;
 
-        if (packet_receive(keeper->fd, 0, message, sizeof message, &length, fds, ARRAY_SIZE(fds), &n_fds) != 0)
+        if (packet_receive(keeper->fd, 0, message, sizeof message, &length, fds, ARRAY_SIZE(fds), &n_fds) !=
+                0)
                 _exit(0);
         memcpy(&type, message, sizeof type);
         if (type == KEEPER_START && n_fds == KEEPER_FDS_PER_CELL)
@@ -465,7 +468,8 @@ static void double_reap(struct keeper_double *keeper)
 
 static void double_say_runtimes(struct keeper_double *keeper, uint32_t up)
 {
-        static const char *const versions[RUNTIME_COUNT] = { "CPython 3.test", "Node.js test", "TypeScript test" };
+        static const char *const versions[RUNTIME_COUNT] = { "CPython 3.test", "Node.js test",
+                "TypeScript test" };
 
         for (uint32_t i = 0; i < RUNTIME_FAKE; i++) {
                 struct keeper_runtime runtime = {
@@ -482,11 +486,16 @@ static void double_play(struct keeper_double *keeper)
 {
         struct keeper_play *play = keeper->play;
 
-        if (atomic_exchange(&play->kill_idle, 0)) {
+        if (play->kill_idle) {
                 for (size_t i = 0; i < CELLS_MAX; i++) {
-                        if (keeper->cells[i].pid)
-                                kill(keeper->cells[i].pid, SIGKILL);
+                        siginfo_t info;
+
+                        if (!keeper->cells[i].pid)
+                                continue;
+                        kill(keeper->cells[i].pid, SIGKILL);
+                        waitid(P_PID, (id_t)keeper->cells[i].pid, &info, WEXITED | WNOWAIT);
                 }
+                play->kill_idle = 0;
         }
         if (atomic_exchange(&play->down, 0)) {
                 double_say_runtimes(keeper, 0);

@@ -23,7 +23,7 @@ struct keeper_play {
         atomic_int report_wall; /* cells report FRAME_WALL */
         atomic_int deaf;        /* cells say READY and never read */
         atomic_int garbage;     /* cells answer with random bytes; counts, to seed them */
-        atomic_int kill_idle;   /* once: kill every cell that has not been given a call */
+        atomic_int kill_idle;   /* once: kill every cell; 0 again when they are dead */
         atomic_int down;        /* once: say that the runtimes went down, and up again */
         atomic_int drain;       /* once: KEEPER_DRAIN */
 

@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "base/macros.h"
+#include "server/json_scan.h"
 #include "wire/packet.h"
 
 static int stage_listen(struct stage *stage)
@@ -83,7 +84,8 @@ void stage_open(struct stage *stage, const char *settings)
         free(copy);
         assert_non_null(getenv("MAYFLY_SERVER"));
         assert_non_null(mkdtemp(stage->directory));
-        stage->play = mmap(NULL, sizeof *stage->play, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        stage->play =
+                mmap(NULL, sizeof *stage->play, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         assert_true(stage->play != MAP_FAILED);
         stage_start(stage);
 }
@@ -149,8 +151,9 @@ void stage_send(int fd, const char *method, const char *target, const char *head
 {
         size_t length = body ? strlen(body) : 0;
         char *head = NULL;
-        int n = asprintf(&head, "%s %s HTTP/1.1\r\nHost: stage\r\nContent-Length: %zu\r\n%sConnection: close\r\n\r\n",
-                method, target, length, headers ? headers : "");
+        int n = asprintf(&head,
+                "%s %s HTTP/1.1\r\nHost: stage\r\nContent-Length: %zu\r\n%sConnection: close\r\n\r\n", method,
+                target, length, headers ? headers : "");
 
         assert_true(n > 0);
         stage_write(fd, head, (size_t)n);
@@ -185,8 +188,8 @@ struct reply stage_receive(int fd)
         return reply;
 }
 
-struct reply stage_ask(
-        const struct stage *stage, const char *method, const char *target, const char *headers, const char *body)
+struct reply stage_ask(const struct stage *stage, const char *method, const char *target, const char *headers,
+        const char *body)
 {
         int fd = stage_connect(stage);
         struct reply reply;
@@ -244,6 +247,7 @@ void reply_free(struct reply *reply)
 
 void expect(struct reply reply, int status, const char *body)
 {
+        assert_int_equal(json_check(reply.body, reply.length, NULL, NULL), 0);
         if (reply.status != status || strcmp(reply.body, body) != 0)
                 fail_msg("expected %d %s\ngot %d %s", status, body, reply.status, reply.body);
         assert_non_null(strstr(reply.head, "Server-Timing: "));
@@ -257,6 +261,7 @@ void expect_problem(struct reply reply, int status, const char *code, const char
 
         snprintf(member, sizeof member, "\"code\":\"%s\"", code);
         snprintf(number, sizeof number, "\"status\":%d", status);
+        assert_int_equal(json_check(reply.body, reply.length, NULL, NULL), 0);
         if (reply.status != status || !strstr(reply.body, member) || !strstr(reply.body, number) ||
                 (text && !strstr(reply.body, text)))
                 fail_msg("expected %d %s with %s\ngot %d %s", status, code, text ? text : "anything",
@@ -271,10 +276,10 @@ void expect_problem(struct reply reply, int status, const char *code, const char
 
 bool comes_true(bool (*condition)(struct stage *stage), struct stage *stage)
 {
-        for (int i = 0; i < 1000; i++) {
+        for (int i = 0; i < 5000; i++) {
                 if (condition(stage))
                         return true;
-                usleep(5000);
+                usleep(1000);
         }
         return false;
 }

@@ -36,8 +36,8 @@ int stage_connect(const struct stage *stage);
 void stage_send(int fd, const char *method, const char *target, const char *headers, const char *body);
 struct reply stage_receive(int fd);
 
-struct reply stage_ask(
-        const struct stage *stage, const char *method, const char *target, const char *headers, const char *body);
+struct reply stage_ask(const struct stage *stage, const char *method, const char *target, const char *headers,
+        const char *body);
 /* POSTs, and takes the format's text as the body. */
 struct reply stage_post(const struct stage *stage, const char *target, const char *format, ...)
         __attribute__((format(printf, 3, 4)));

@@ -1,4 +1,4 @@
-#include "keeper/child.h"
+#include "sandbox/child.h"
 
 #include <errno.h>
 #include <fcntl.h>
