@@ -4,7 +4,7 @@
 import vm from 'node:vm';
 
 import { addon } from './addon.mjs';
-import { becomeCell, concludeWith, prepareProcess, startClock } from './cell.mjs';
+import { becomeCell, concludeWith, prepareProcess, rehearse, startClock } from './cell.mjs';
 import { installOutput, withoutOutput } from './stdio.mjs';
 
 const templates = {
@@ -14,11 +14,12 @@ const templates = {
 
 const load = templates[process.argv[2]];
 if (!load) throw new Error(`usage: boot.mjs ${Object.keys(templates).join('|')}`);
-const { actions, selfTest, warmTemplate, warmCell } = await load();
+const { actions, sampleCall, selfTest, warmTemplate, warmCell } = await load();
 
 installOutput();
 prepareProcess(`mayfly-${process.argv[2]}`);
 await withoutOutput(warmTemplate);
+await withoutOutput(() => rehearse(() => serveCall(() => sampleCall)));
 setImmediate(serve); // so that nothing of this module is still being evaluated in a cell
 
 function serve() {
@@ -32,15 +33,15 @@ function serve() {
 
 /** A spare cell has time: it takes the path of a call once, so that its pages are its own already. */
 async function prepareCell() {
-  if (addon.waiting()) return serveCall();
+  if (addon.waiting()) return serveCall(addon.receive);
   await withoutOutput(warmCell);
-  setImmediate(serveCall); // a script begins in a turn of the event loop, not among promises
+  setImmediate(serveCall, addon.receive); // a script begins in a turn of the event loop, not among promises
 }
 
-function serveCall() {
-  const call = addon.receive();
+function serveCall(receive) {
+  const call = receive();
   startClock();
   const action = actions[call.mode];
   if (!action) throw new Error(`this template has no action for mode ${call.mode}`);
-  concludeWith(action(call));
+  return concludeWith(action(call));
 }

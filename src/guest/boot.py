@@ -20,6 +20,7 @@ sys.path.insert(0, HERE)
 import mayfly_guest as guest  # noqa: E402
 import mayfly_report as report  # noqa: E402
 import mayfly_script as script  # noqa: E402
+import mayfly_selftest as selftest  # noqa: E402
 
 # Slow to import and often imported: together about 90 ms that a call would otherwise spend.
 WARM_MODULES = """
@@ -127,6 +128,8 @@ def serve_call(mode, source, event_text):
     except SystemExit as error:
         return leave(error.code)
     except BaseException as error:
+        if sys.excepthook is not sys.__excepthook__:
+            sys.excepthook(type(error), error, error.__traceback__)  # the script's own
         return guest.ERROR, report.describe_error(error), 0
 
 
@@ -178,18 +181,15 @@ def run_cell():
 
 def main():
     warm_up()
-    if guest.serve() == "selftest":
-        ready_cell()
-        sys.path.insert(0, HERE)
-        import mayfly_selftest
-
-        guest.exit(mayfly_selftest.run())
-    run_cell()
+    if guest.serve() == "cell":
+        run_cell()
+    ready_cell()
+    guest.exit(selftest.run())
 
 
-try:
-    main()
-except BaseException:
-    sys.excepthook(*sys.exc_info())
-finally:
+if __name__ == "__main__":
+    try:
+        main()
+    except BaseException:
+        sys.__excepthook__(*sys.exc_info())
     guest.exit(1)

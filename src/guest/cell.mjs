@@ -11,6 +11,7 @@ import { ScriptSyntaxError, describe } from './report.mjs';
 const { emit, exit, reallyExit, uptime } = process;
 const ENVIRONMENT_KEPT = new Set(['PATH', 'LANG']);
 
+let { send, exit: end } = addon;
 let isCell = false;
 let callStart = 0;
 let lastWord = null; // {kind, body} of the frame that ends the call, once that is known
@@ -53,6 +54,27 @@ export function becomeCell() {
   if (!addon.randomFound()) replaceRandom();
 }
 
+/**
+ * In the template: a call that comes to nothing, so that every function on its way is compiled before the
+ * fork. Nothing may stay behind.
+ */
+export async function rehearse(serveCall) {
+  const unwound = new Error('this is where the cell would end');
+  const { exitCode } = process;
+  send = () => {};
+  end = () => {
+    throw unwound;
+  };
+  isCell = true;
+  await serveCall().catch((error) => {
+    if (error !== unwound) throw error;
+  });
+  ({ send, exit: end } = addon);
+  isCell = isLeaving = process._exiting = false;
+  process.exitCode = exitCode;
+  lastWord = null;
+}
+
 /** When the call has come: a spare cell may have waited for long. */
 export function startClock() {
   callStart = uptime();
@@ -92,9 +114,9 @@ function leave(code) {
   if (!isLeaving) {
     isLeaving = true; // describing an error may run the script's code, which may exit
     const word = finalWord(status);
-    if (word) addon.send(word.kind, word.body);
+    if (word) send(word.kind, word.body);
   }
-  addon.exit(status);
+  end(status);
 }
 
 /** An exit status other than 0 speaks for itself, unless it is the status of an error that we know. */

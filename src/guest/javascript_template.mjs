@@ -27,6 +27,14 @@ const TRIVIAL = `console.log(event); return { event };`;
 
 const INPUT = '{"name": "warm", "items": [1, 2, 12345678901234567890], "nothing": null}';
 
+export const sampleCall = {
+  mode: addon.GUEST_RUN,
+  language: addon.GUEST_JAVASCRIPT,
+  code: TRIVIAL,
+  map: '',
+  input: INPUT,
+};
+
 /** Before the first fork: whatever a call needs is compiled, and modules are loaded. */
 export async function warmTemplate() {
   for (const name of ['assert', 'buffer', 'crypto', 'events', 'fs/promises', 'os', 'path', 'querystring', 'stream',
@@ -39,11 +47,11 @@ export async function warmTemplate() {
 
 /** In a cell that waits for its call. */
 export async function warmCell() {
-  await call(TRIVIAL);
+  await run(sampleCall);
 }
 
 async function call(code) {
-  const request = { language: addon.GUEST_JAVASCRIPT, code, map: '', input: INPUT };
+  const request = { ...sampleCall, code };
   try {
     await check(request);
     await run(request);

@@ -12,6 +12,7 @@ import traceback
 
 from mayfly_script import FILE
 
+NAME_MAX = 256
 MESSAGE_MAX = 16 * 1024
 STACK_MAX = 64 * 1024
 
@@ -226,7 +227,7 @@ def _characters(line, offset):
 
 
 def _body(error, message, stack, line, column):
-    name = type(error).__name__ if not isinstance(error, ResultError) else "TypeError"
+    name = "TypeError" if isinstance(error, ResultError) else type(error).__name__[:NAME_MAX]
     fields = {
         "name": name,
         "message": _cut(message, MESSAGE_MAX),

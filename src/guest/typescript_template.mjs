@@ -29,6 +29,14 @@ export const handler = async ({ items }: Event) => {
   return new Point('p').move({ x: 1 })?.x satisfies number;
 };`;
 
+export const sampleCall = {
+  mode: addon.GUEST_CHECK,
+  language: addon.GUEST_TYPESCRIPT,
+  code: USUAL,
+  map: '',
+  input: '{}',
+};
+
 async function compile({ code: text }) {
   const { code, map } = compileTypeScript(text);
   const header = Buffer.alloc(8); // struct frame_compiled
@@ -40,12 +48,12 @@ async function compile({ code: text }) {
 
 export async function warmTemplate() {
   for (let i = 0; i < ROUNDS; i++) {
-    await compile({ code: USUAL });
+    await compile(sampleCall);
     await compile({ code: 'const x: = 1;' }).catch(describe);
     await compile({ code: 'return await 1;' });
   }
 }
 
 export async function warmCell() {
-  await compile({ code: USUAL });
+  await compile(sampleCall);
 }

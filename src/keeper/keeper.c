@@ -48,7 +48,7 @@ void keeper_tell_server(struct keeper *keeper, const void *message, size_t lengt
 {
         if (keeper->server.fd < 0)
                 return;
-        if (packet_send(keeper->server.fd, message, length, NULL, 0) != 0 && keeper->server_pid > 0) {
+        if (packet_send(keeper->server.fd, message, length, NULL, 0) == PACKET_AGAIN) {
                 log_error("server.deaf", "it does not take its messages");
                 kill(keeper->server_pid, SIGKILL);
         }

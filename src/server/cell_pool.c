@@ -13,6 +13,7 @@
 #include "base/settings.h"
 #include "server/cell_pool.h"
 #include "server/language.h"
+#include "wire/runtime.h"
 
 enum { BACKOFF_FIRST_MS = 100, BACKOFF_MAX_MS = 5000 };
 
@@ -196,7 +197,7 @@ void cells_drain(struct cells *cells)
 static size_t cell_pool_wanted(
         const struct settings *settings, const struct languages *languages, enum runtime runtime)
 {
-        if (runtime == RUNTIME_TYPESCRIPT || !languages->enabled[runtime])
+        if (runtime == RUNTIME_TYPESCRIPT || !languages_use(languages, runtime))
                 return 0;
         return settings->spare_cells;
 }

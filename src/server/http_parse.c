@@ -266,13 +266,13 @@ static int absolute_form_parse(struct http_head *head, char **target, struct htt
         static char root[] = "/";
 
         *target = authority[length] ? authority + length : root;
-        if (**target == '?')
-                return refuse(refusal, 400, "the target has a query but no path");
+        if (length == 0 || **target == '?')
+                return refuse(refusal, 400, "the target lacks a host or a path");
         /* One byte to the left, over a slash, so that the authority can end in a NUL of its own. */
         memmove(authority - 1, authority, length);
         authority[length - 1] = 0;
         head->authority = authority - 1;
-        if (length == 0 || !is_authority(head->authority))
+        if (!is_authority(head->authority))
                 return refuse(refusal, 400, "malformed host in the target");
         return 0;
 }

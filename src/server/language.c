@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/macros.h"
+#include "wire/runtime.h"
 
 static const struct language {
         const char *name;
@@ -17,41 +18,20 @@ static const struct language {
         [GUEST_PYTHON] = { "python", RUNTIME_PYTHON, RUNTIME_PYTHON },
 };
 
-static const char *const runtime_names[RUNTIME_COUNT] = {
-        [RUNTIME_PYTHON] = "python",
-        [RUNTIME_NODE] = "node",
-        [RUNTIME_TYPESCRIPT] = "typescript",
-        [RUNTIME_FAKE] = "fake",
-};
-
-static int language_enable(struct languages *languages, const char *name, size_t length)
-{
-        for (size_t i = 0; i < RUNTIME_COUNT; i++) {
-                if (strlen(runtime_names[i]) == length && strncmp(runtime_names[i], name, length) == 0) {
-                        languages->enabled[i] = true;
-                        return 0;
-                }
-        }
-        return -EINVAL;
-}
-
 int languages_init(struct languages *languages, const char *runtimes, char *error, size_t error_size)
 {
-        *languages = (struct languages){ 0 };
-        for (const char *name = runtimes ? runtimes : ""; *name; name += strspn(name, ", ")) {
-                size_t length = strcspn(name, ", ");
+        const char *bad;
 
-                if (language_enable(languages, name, length) < 0) {
-                        snprintf(error, error_size,
-                                "RUNTIMES=%s: no runtime is called %.*s; python and node are there", runtimes,
-                                (int)length, name);
-                        return error_trace(-EINVAL);
-                }
-                name += length;
-        }
-        /* What Node.js runs, the compiler's own Node.js prepares. */
-        languages->enabled[RUNTIME_TYPESCRIPT] |= languages->enabled[RUNTIME_NODE];
-        return 0;
+        if (runtimes_parse(runtimes, &languages->runtimes, &bad) == 0)
+                return 0;
+        snprintf(error, error_size, "RUNTIMES=%s: no runtime is called %.*s; python and node are there",
+                runtimes, (int)strcspn(bad, ","), bad);
+        return error_trace(-EINVAL);
+}
+
+bool languages_use(const struct languages *languages, enum runtime runtime)
+{
+        return languages->runtimes & 1u << runtime;
 }
 
 enum runtime language_runtime(
@@ -59,12 +39,13 @@ enum runtime language_runtime(
 {
         enum runtime runtime = mode == GUEST_CHECK ? table[language].check : table[language].run;
 
-        return !languages->enabled[runtime] && languages->enabled[RUNTIME_FAKE] ? RUNTIME_FAKE : runtime;
+        return !languages_use(languages, runtime) && languages_use(languages, RUNTIME_FAKE) ? RUNTIME_FAKE
+                                                                                            : runtime;
 }
 
 bool language_served(const struct languages *languages, enum guest_language language)
 {
-        return languages->enabled[language_runtime(languages, language, GUEST_RUN)];
+        return languages_use(languages, language_runtime(languages, language, GUEST_RUN));
 }
 
 int language_parse(const char *name, size_t length, enum guest_language *ret_language)
@@ -82,9 +63,4 @@ int language_parse(const char *name, size_t length, enum guest_language *ret_lan
 const char *language_name(enum guest_language language)
 {
         return table[language].name;
-}
-
-const char *runtime_name(enum runtime runtime)
-{
-        return runtime_names[runtime];
 }

@@ -8,6 +8,7 @@
 #include "server/functions.h"
 #include "server/json_write.h"
 #include "server/language.h"
+#include "wire/runtime.h"
 
 void status_health(struct exchange *exchange, const char *rest)
 {
@@ -27,7 +28,7 @@ static int status_write_runtimes(struct bytes *body, const struct api *api, bool
                 enum runtime runtime = (enum runtime)i;
                 bool up = cells_runtime_up(api->cells, runtime);
 
-                if (!api->languages->enabled[i])
+                if (!languages_use(api->languages, runtime))
                         continue;
                 *ready = *ready && up;
                 r = bytes_format(body, "%s\"%s\":{\"up\":%s,\"version\":", comma, runtime_name(runtime),

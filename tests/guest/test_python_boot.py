@@ -3,8 +3,10 @@
 `python3 -m unittest tests.guest.test_python_boot`, or pytest; with any CPython that is to be supported.
 """
 
-import io
+import ast
+import atexit
 import json
+import logging
 import os
 import re
 import subprocess
@@ -12,14 +14,24 @@ import sys
 import tempfile
 import threading
 import traceback
+import types
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.abspath(os.path.join(HERE, "..", "..", "src", "guest"))]
 
+# Stands for the C module, which needs a keeper around it.
+guest = types.ModuleType("mayfly_guest")
+guest.RUN, guest.CHECK, guest.RESULT, guest.NOTHING, guest.ERROR, guest.SYNTAX = range(1, 7)
+sys.modules["mayfly_guest"] = guest
+KINDS = {0: None, 3: "result", 4: "nothing", 5: "error", 6: "syntax"}
+
+import boot  # noqa: E402
 import mayfly_report as report  # noqa: E402
 import mayfly_script as script  # noqa: E402
 from python_scripts import BROKEN, NEWER, RETURNING, SCRIPTS  # noqa: E402
+
+os.register_at_fork = boot.register_at_fork
 
 
 class unlimited_digits:
@@ -33,10 +45,10 @@ class unlimited_digits:
 
 
 class Outcome:
-    """What a run left: its value and error as the frames would carry them, and its stdout."""
+    """What a call left: its last frame, its exit status and its stdout."""
 
-    def __init__(self, kind, body, stdout):
-        self.kind, self.stdout = kind, stdout
+    def __init__(self, kind, status, body, stdout):
+        self.kind, self.status, self.stdout = kind, status, stdout
         with unlimited_digits():
             self.body = json.loads(body) if body else None
 
@@ -54,7 +66,7 @@ def in_child(function):
             sys.stdin = open(0)
             sys.stdout = open(1, "w", encoding="utf-8")
             data = function()
-            sys.stdout.flush()
+            boot.flush_streams()
             with open(answer_end, "wb") as file:
                 file.write(data)
             os._exit(0)
@@ -80,26 +92,16 @@ def run(source, event=None):
     """As boot.py serves a call."""
 
     def call():
-        import atexit
-
-        atexit._clear()  # the test runner's own
+        atexit._clear()  # the test runner's own, and its log handlers
+        logging.root.handlers.clear()
         sys.argv = [script.FILE]
-        try:
-            text = script.decode_script(source.encode())
-            value = script.run_script(script.compile_script(text), text, event)
-            kind, body = (b"R", report.encode_result(value)) if value is not None else (b"N", b"")
-            if value is None:
-                threading._shutdown()
-        except SystemExit as error:
-            kind, body = b"N", b""
-            assert not error.code
-        except BaseException as error:
-            kind, body = b"E", report.describe_error(error)
-        atexit._run_exitfuncs()
-        return kind + body
+        kind, body, status = boot.serve_call(guest.RUN, source.encode(), json.dumps(event).encode())
+        boot.run_exit_handlers()
+        boot.flush_streams()
+        return bytes([kind or 0, status]) + body
 
     data, stdout = in_child(call)
-    return Outcome(data[:1].decode(), data[1:], stdout)
+    return Outcome(KINDS[data[0]], data[1], data[2:], stdout)
 
 
 def run_stock(source):
@@ -134,7 +136,7 @@ class ScriptsRunAsInStockPython(unittest.TestCase):
         trouble, stdout = stock
         ours = run(source)
         self.assertEqual(ours.stdout, stdout)
-        self.assertEqual(ours.kind, "E" if trouble else "N", ours.body)
+        self.assertEqual(ours.kind, "error" if trouble else "nothing", ours.body)
         if trouble:
             stack = ours.body["stack"]
             trouble = trouble[max(trouble.find(stack[:4]), 0) :]  # warnings may come before it
@@ -165,7 +167,7 @@ class ScriptsReturn(unittest.TestCase):
 def add_returning_test(name, source, event, expected):
     def test(self):
         ours = run(source, event)
-        self.assertNotEqual(ours.kind, "E", ours.body)
+        self.assertEqual(ours.kind, "nothing" if expected is None else "result", ours.body)
         with unlimited_digits():
             self.assertEqual(ours.body, expected)
 
@@ -177,25 +179,20 @@ for name, row in RETURNING.items():
 
 
 class BrokenScriptsAreSyntaxErrors(unittest.TestCase):
-    pass
+    def check_fault(self, fault, line, column, message):
+        self.assertRegex(fault["name"], "^(Syntax|Indentation|Tab)Error$")
+        self.assertIn(message, fault["message"])
+        self.assertIn(line, (None, fault["line"]))
+        self.assertIn(column, (None, fault["column"]))
 
 
 def add_broken_test(name, source, line, column, message):
     def test(self):
-        def check():
-            try:
-                script.compile_script(script.decode_script(source.encode()))
-            except Exception as error:
-                return report.describe_syntax_error(error, source.encode())
-            return b"{}"
-
-        fault = json.loads(in_child(check)[0])
-        self.assertIn("Error", fault.get("name", "compiled"))
-        self.assertIn(message, fault["message"])
-        if line:
-            self.assertEqual(fault["line"], line)
-        if column:
-            self.assertEqual(fault["column"], column)
+        for mode in guest.CHECK, guest.RUN:
+            data, _ = in_child(lambda: repr(boot.serve_call(mode, source.encode(), b"{}")).encode())
+            kind, body, status = ast.literal_eval(data.decode())
+            self.assertEqual((KINDS[kind], status), ("syntax", 0))
+            self.check_fault(json.loads(body), line, column, message)
 
     setattr(BrokenScriptsAreSyntaxErrors, f"test_{name}", test)
 
@@ -247,6 +244,44 @@ class Errors(unittest.TestCase):
         self.assertEqual(run("raise ValueError('a\\udc80')").body["message"], "a\udc80")
 
 
+class Endings(unittest.TestCase):
+    def test_exit_status_ends_the_call_without_a_frame(self):
+        ours = run("import sys\nprint('x')\nsys.exit(3)")
+        self.assertEqual((ours.kind, ours.status, ours.stdout), (None, 3, "x\n"))
+
+    def test_exit_with_a_text_is_status_1(self):
+        self.assertEqual(run("raise SystemExit('why')").status, 1)
+
+    def test_exit_without_status_is_a_call_that_returned_nothing(self):
+        for code in "", "0", "None", "False", "256":
+            with self.subTest(code):
+                self.assertEqual(run(f"import sys\nsys.exit({code})").kind, "nothing")
+
+    def test_exit_waits_for_threads(self):
+        source = "import sys, threading, time\nthreading.Timer(0.05, print, ['late']).start()\nsys.exit(1)"
+        self.assertEqual(run(source).stdout, "late\n")
+
+    def test_exit_handlers_run_after_an_error(self):
+        self.assertEqual(run("import atexit\natexit.register(print, 'bye')\n1 / 0").stdout, "bye\n")
+
+    def test_exit_handler_that_fails_harms_nobody(self):
+        ours = run("import atexit\natexit.register(print, 'bye')\natexit.register(lambda: 1 / 0)\nreturn 5")
+        self.assertEqual((ours.body, ours.stdout), (5, "bye\n"))
+
+    def test_own_excepthook_is_called(self):
+        ours = run("import sys\nsys.excepthook = lambda *e: print('hook', e[0].__name__)\n1 / 0")
+        self.assertEqual((ours.kind, ours.stdout), ("error", "hook ZeroDivisionError\n"))
+
+    def test_closed_stdout_does_not_lose_the_result(self):
+        self.assertEqual(run("import sys\nsys.stdout.close()\nreturn 1").body, 1)
+
+    def test_check_runs_nothing(self):
+        data, stdout = in_child(
+            lambda: repr(boot.serve_call(guest.CHECK, b"print('ran')\nreturn 1", b"")).encode()
+        )
+        self.assertEqual((data, stdout), (repr((guest.NOTHING, b"", 0)).encode(), ""))
+
+
 class ResultsThatJsonCannotHold(unittest.TestCase):
     ROWS = {
         "float('nan')": "result is nan",
@@ -291,7 +326,7 @@ def point():
         for value, message in self.ROWS.items():
             with self.subTest(value):
                 ours = run(f"{self.HEAD}return {value}")
-                self.assertEqual((ours.kind, ours.body["name"]), ("E", "TypeError"))
+                self.assertEqual((ours.kind, ours.body["name"]), ("error", "TypeError"))
                 self.assertIn(message, ours.body["message"])
                 self.assertNotIn("File", ours.body["stack"])
 

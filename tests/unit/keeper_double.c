@@ -356,8 +356,8 @@ static void __attribute__((noreturn)) cell_main(struct keeper_play *play)
 
 static void double_send(struct keeper_double *keeper, const void *message, size_t length)
 {
-        if (packet_send(keeper->fd, message, length, NULL, 0) != 0)
-                _exit(0);
+        /* A server that has left may have said something before: reading ends the double, not writing. */
+        packet_send(keeper->fd, message, length, NULL, 0);
 }
 
 static void double_fork(struct keeper_double *keeper, struct played_cell *cell, const int *fds)

@@ -352,7 +352,7 @@ static void test_scripts_that_fail(void **state)
                         "\"line\":null,\"column\":null" },
                 { "error {}", 500, "script_error", "\"name\":\"Error\"" },
                 { "exit 3", 500, "script_error", "the script exited with status 3" },
-                { "signal 11", 500, "script_error", "the script was ended by signal 11" },
+                { "signal 10", 500, "script_error", "the script was ended by signal 10" },
                 { "out_bad\nexit 1", 500, "script_error", "\"stdout\":\"a\xef\xbf\xbd\xef\xbf\xbd(\\n\"" },
                 { "limit 1", 500, "memory_limit", "MAX_MEMORY_PER_CONTAINER" },
                 { "limit 2", 500, "process_limit", "MAX_PROCESSES_PER_CONTAINER" },

@@ -108,7 +108,7 @@ static void test_a_cell_that_never_reads(void **state)
         (void)state;
         memset(input, 'x', length);
         input[length] = 0;
-        stage_open(&stage, "TIMEOUT_SCRIPT=0.3");
+        stage_open(&stage, "TIMEOUT_SCRIPT=0.3 SPARE_CELLS=0");
         expect(stage_post(&stage, "/run-now",
                        "{\"language\":\"python\",\"code\":\"result 1\",\"input\":\"%s\"}", input),
                 200, "{\"data\":1,\"type\":\"number\"}");
