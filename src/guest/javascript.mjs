@@ -50,7 +50,7 @@ export function checkSource(source) {
   try {
     new AsyncFunction(body); // unlike the wrapper below, it cannot be closed from inside
   } catch (error) {
-    throw strayBrace(source, error.message);
+    throw unbalanced(source, error.message);
   }
 }
 
@@ -60,7 +60,7 @@ async function evaluate({ source, script, body, imports }, event) {
   const makeBody = script.runInThisContext();
   const { exports, require, filename } = module;
   const call = makeBody(exports, require, module, filename, FOLDER, event, event, esm, esm?.meta);
-  if (sourceTextOf.call(call).length !== INNER.length + body.length + 2) throw strayBrace(source);
+  if (sourceTextOf.call(call).length !== INNER.length + body.length + 2) throw unbalanced(source);
 
   const value = await call.call(esm ? undefined : exports);
   if (value !== undefined) return value;
@@ -120,9 +120,7 @@ function syntaxErrorOfV8(error, source, firstLineOffset) {
   const line = Number(/:(\d+)$/.exec(head)?.[1]);
   const caret = carets?.indexOf('^') ?? -1;
   if (!line || caret < 0) return new ScriptSyntaxError(error.message, source.fileName, null);
-  const lines = source.code.split('\n');
-  // What is missing at the end, V8 misses in the wrapper's last line.
-  if (line > lines.length) return placed(error.message, source, lines.length, lines.at(-1).length + 1);
+  if (line > source.code.split('\n').length) return unbalanced(source, error.message);
   return placed(error.message, source, line, Math.max(1, caret + 1 - (line === 1 ? firstLineOffset : 0)));
 }
 
@@ -135,8 +133,8 @@ function placed(message, source, line, column) {
   return new ScriptSyntaxError(message, source.fileName, source.place(line, column));
 }
 
-/** The script closes the function around it and opens another one: balanced for V8, and yet no script. */
-function strayBrace(source, message = "Unexpected token '}'") {
+/** A brace too many or too few: to V8 it meets the wrapper's braces, so it cannot say where. */
+function unbalanced(source, message = "Unexpected token '}'") {
   try {
     rewriteModule(source.code);
   } catch (fault) {

@@ -201,6 +201,10 @@ static void random_prepare_fork(struct draws *draws)
         struct node_random_source source = { .draw = draw_main, .draw_fresh = draw_fresh, .closure = draws };
 
         node.random_found = node_random_find(&source) == 0;
+        if (!node.random_found)
+                dprintf(STDERR_FILENO,
+                        "mayfly node: where this V8 keeps Math.random is not known; cells draw it "
+                        "from node:crypto, and new vm contexts repeat each other\n");
         node.rand_poll = (int (*)(void))dlsym(RTLD_DEFAULT, "RAND_poll");
         if (!node.rand_poll)
                 node_die("this node exports no RAND_poll, so cells would share their random bytes");

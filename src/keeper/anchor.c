@@ -97,6 +97,7 @@ static void __attribute__((noreturn)) first_main(const struct anchor *anchor, in
 {
         int r = rootfs_mount_proc();
 
+        prctl(PR_SET_NAME, "mayfly-first");
         signal(SIGCHLD, SIG_IGN);
         if (r == 0)
                 r = child_become(anchor->first_uid, 0);
@@ -198,6 +199,7 @@ void anchor_main(const struct keeper *keeper, const struct cgroup *slot_group, i
         char request;
         size_t length;
 
+        prctl(PR_SET_NAME, "mayfly-anchor");
         /* A copy of the keeper's memory lives beside user code from now on: without the secret. */
         if (keeper->settings.auth_token)
                 explicit_bzero(keeper->settings.auth_token, strlen(keeper->settings.auth_token));

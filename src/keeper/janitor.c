@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -17,6 +18,7 @@ janitor_main(const struct cgroups *cgroups, const char *root_path, int pipe_fd)
         sigfillset(&all);
         sigprocmask(SIG_BLOCK, &all, NULL);
         setsid();
+        prctl(PR_SET_NAME, "mayfly-janitor");
         if (dup2(pipe_fd, 3) < 0 || close_range(4, ~0u, 0) < 0)
                 _exit(1);
         while (read(3, &byte, 1) < 0 && errno == EINTR)

@@ -110,7 +110,7 @@ int server_open_socket(struct keeper *keeper, char *error, size_t error_size)
         return 0;
 }
 
-/* A root like the cells', and in it the data directory: nothing else of the host. */
+/* A root like the cells', and in it the data directory and the server's own /proc: nothing else of the host. */
 static int server_enter(struct keeper *keeper, int control, int program)
 {
         int fds[] = { control, keeper->listen_fd, program };
@@ -127,6 +127,8 @@ static int server_enter(struct keeper *keeper, int control, int program)
                 r = rootfs_enter(&keeper->rootfs);
         if (r == 0)
                 r = rootfs_mount_tmp(SERVER_TMP_BYTES, 1024);
+        if (r == 0)
+                r = rootfs_mount_proc();
         if (r == 0)
                 r = child_keep_fds(fds, ARRAY_SIZE(fds));
         if (r == 0)

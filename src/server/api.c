@@ -13,7 +13,8 @@
 #include "server/status.h"
 #include "server/upload.h"
 
-/* A path that ends in `/` stands for all that begin with it; `rest` is what follows. */
+/* A path that ends in `/` stands for all that begin with it; `rest` is what follows. A path with two methods
+ * will need two rows, and route_allow() both of them. */
 static const struct route {
         const char *method;
         const char *path;
@@ -96,25 +97,28 @@ static void api_refuse(
                 exchange_surprise(exchange, r);
 }
 
-/* No route takes it: 405 if one has this path under another method, otherwise 404. */
-static void api_refuse_route(struct exchange *exchange, const char *path)
+/* The Allow line for a path that some route has, under whatever method; "" if there is none. */
+static void route_allow(const char *path, char *buffer, size_t size)
 {
-        char allow[64] = "";
-
+        buffer[0] = 0;
         for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
-                size_t used = strlen(allow);
+                bool is_get = strcmp(routes[i].method, "GET") == 0;
 
                 if (route_match(&routes[i], path))
-                        snprintf(allow + used, sizeof allow - used, "%s%s", used ? ", " : "Allow: ",
-                                strcmp(routes[i].method, "GET") == 0 ? "GET, HEAD" : routes[i].method);
+                        snprintf(buffer, size, "Allow: %s\r\n", is_get ? "GET, HEAD" : routes[i].method);
         }
-        if (!allow[0]) {
+}
+
+static void api_refuse_route(struct exchange *exchange, const char *path)
+{
+        char allow[64];
+
+        route_allow(path, allow, sizeof allow);
+        if (allow[0])
+                api_refuse(exchange, PROBLEM_METHOD_NOT_ALLOWED,
+                        "This route takes another method; see Allow.", allow);
+        else
                 api_refuse(exchange, PROBLEM_NOT_FOUND, "No such route.", NULL);
-                return;
-        }
-        strcat(allow, "\r\n");
-        api_refuse(
-                exchange, PROBLEM_METHOD_NOT_ALLOWED, "This route takes another method; see Allow.", allow);
 }
 
 static void api_dispatch(struct exchange *exchange)
@@ -164,8 +168,9 @@ static void api_on_refusal(
         answer->content_type = "application/problem+json";
         answer->body = body.data;
         answer->body_length = body.length;
-        if (problem_retry_after_s(problem))
-                answer->extra_headers = "Retry-After: 1\r\n";
+        answer->extra_headers = problem_retry_after_s(problem)
+                                        ? "Server-Timing: refused\r\nRetry-After: 1\r\n"
+                                        : "Server-Timing: refused\r\n";
 }
 
 const struct http_hooks api_hooks = { .on_request = api_on_request, .on_refusal = api_on_refusal };
@@ -198,7 +203,10 @@ void api_init(struct api *api)
 
 void api_deinit(struct api *api)
 {
-        list_foreach(link, &api->exchanges) exchange_free(container_of(link, struct exchange, link));
+        list_foreach(link, &api->exchanges)
+        {
+                exchange_free(container_of(link, struct exchange, link));
+        }
 }
 
 void api_drain(struct api *api)

@@ -615,7 +615,10 @@ struct calls *calls_free(struct calls *calls)
 {
         if (!calls)
                 return NULL;
-        list_foreach(link, &calls->all) call_free(container_of(link, struct call, link));
+        list_foreach(link, &calls->all)
+        {
+                call_free(container_of(link, struct call, link));
+        }
         queue_free(calls->queue);
         free(calls);
         return NULL;

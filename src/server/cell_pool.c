@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/settings.h"
@@ -157,7 +158,7 @@ void cells_on_done(struct cells *cells, const struct keeper_done *done)
                         return;
                 }
         }
-        log_error("cell.done", "cell=%llu error=unknown", (unsigned long long)done->cell);
+        log_warn("cell.done", "cell=%llu error=unknown", (unsigned long long)done->cell);
 }
 
 void cells_on_runtime(struct cells *cells, const struct keeper_runtime *runtime)
@@ -209,7 +210,8 @@ int cells_new(struct event_base *base, struct keeper_link *link, const struct se
 
         if (!cells)
                 return error_trace(-ENOMEM);
-        *cells = (struct cells){ .base = base, .link = link, .settings = settings };
+        /* Numbers rise across restarts too: the keeper may still report cells of a server before us. */
+        *cells = (struct cells){ .base = base, .link = link, .settings = settings, .last_id = clock_us() };
         list_init(&cells->all);
         for (size_t i = 0; i < RUNTIME_COUNT; i++) {
                 struct cell_pool *pool = &cells->pools[i];
@@ -228,7 +230,10 @@ struct cells *cells_free(struct cells *cells)
 {
         if (!cells)
                 return NULL;
-        list_foreach(link, &cells->all) cell_free(container_of(link, struct cell, link));
+        list_foreach(link, &cells->all)
+        {
+                cell_free(container_of(link, struct cell, link));
+        }
         for (size_t i = 0; i < RUNTIME_COUNT; i++)
                 evtimer_del(&cells->pools[i].refill_timer);
         free(cells);

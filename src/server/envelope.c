@@ -67,7 +67,7 @@ static int read_string(struct envelope_reader *reader, const char *name, struct 
 
 static int read_path(struct envelope_reader *reader, const char *name, struct json_span value)
 {
-        size_t length;
+        size_t length = 0;
         int r;
 
         r = read_string(reader, name, value, &reader->envelope->path, &length);
@@ -84,8 +84,8 @@ static int read_path(struct envelope_reader *reader, const char *name, struct js
 static int read_language(struct envelope_reader *reader, const char *name, struct json_span value)
 {
         struct envelope *envelope = reader->envelope;
-        char *text;
-        size_t length;
+        char *text = NULL;
+        size_t length = 0;
         int r;
 
         r = read_string(reader, name, value, &text, &length);

@@ -211,7 +211,10 @@ struct keeper_link *keeper_link_free(struct keeper_link *link)
 {
         if (!link)
                 return NULL;
-        list_foreach(at, &link->waiting) link_message_free(container_of(at, struct link_message, link));
+        list_foreach(at, &link->waiting)
+        {
+                link_message_free(container_of(at, struct link_message, link));
+        }
         if (link->readable)
                 event_free(link->readable);
         if (link->writable)

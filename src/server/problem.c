@@ -4,32 +4,32 @@
 
 static const struct problem_row {
         int status;
+        unsigned retry_after_s; /* 0: no such field */
         const char *code;
         const char *title;
-        unsigned retry_after_s;
 } rows[PROBLEM_COUNT] = {
-        [PROBLEM_BAD_REQUEST] = { 400, "bad_request", "Bad request", 0 },
-        [PROBLEM_UNAUTHORIZED] = { 401, "unauthorized", "Token missing or wrong", 0 },
-        [PROBLEM_NOT_FOUND] = { 404, "not_found", "Not found", 0 },
-        [PROBLEM_METHOD_NOT_ALLOWED] = { 405, "method_not_allowed", "Method not allowed", 0 },
-        [PROBLEM_TOO_LARGE] = { 413, "too_large", "Too large", 0 },
-        [PROBLEM_SYNTAX_ERROR] = { 422, "syntax_error", "The script does not parse", 0 },
-        [PROBLEM_QUEUE_FULL] = { 429, "queue_full", "Too many calls are waiting", 1 },
-        [PROBLEM_SCRIPT_ERROR] = { 500, "script_error", "The script failed", 0 },
-        [PROBLEM_MEMORY_LIMIT] = { 500, "memory_limit", "The script used too much memory", 0 },
-        [PROBLEM_OUTPUT_LIMIT] = { 500, "output_limit", "The script wrote too much", 0 },
-        [PROBLEM_PROCESS_LIMIT] = { 500, "process_limit", "The script started too many processes", 0 },
-        [PROBLEM_INTERNAL_ERROR] = { 500, "internal_error", "The server failed", 0 },
-        [PROBLEM_CELL_LOST] = { 502, "cell_lost", "The cell was lost", 0 },
-        [PROBLEM_STORE_UNAVAILABLE] = { 503, "store_unavailable", "The store is unavailable", 2 },
-        [PROBLEM_UNAVAILABLE] = { 503, "unavailable", "The server takes no more requests", 1 },
-        [PROBLEM_TIMEOUT] = { 504, "timeout", "The script took too long", 0 },
-        [PROBLEM_REQUEST_TIMEOUT] = { 408, "request_timeout", "The request took too long to arrive", 0 },
-        [PROBLEM_URI_TOO_LONG] = { 414, "uri_too_long", "The request line is too long", 0 },
-        [PROBLEM_EXPECTATION_FAILED] = { 417, "expectation_failed", "Expectation failed", 0 },
-        [PROBLEM_HEADER_TOO_LARGE] = { 431, "header_too_large", "The header is too large", 0 },
-        [PROBLEM_NOT_IMPLEMENTED] = { 501, "not_implemented", "Not implemented", 0 },
-        [PROBLEM_HTTP_VERSION] = { 505, "http_version_not_supported", "HTTP version not supported", 0 },
+        [PROBLEM_BAD_REQUEST] = { 400, 0, "bad_request", "Bad request" },
+        [PROBLEM_UNAUTHORIZED] = { 401, 0, "unauthorized", "Token missing or wrong" },
+        [PROBLEM_NOT_FOUND] = { 404, 0, "not_found", "Not found" },
+        [PROBLEM_METHOD_NOT_ALLOWED] = { 405, 0, "method_not_allowed", "Method not allowed" },
+        [PROBLEM_TOO_LARGE] = { 413, 0, "too_large", "Too large" },
+        [PROBLEM_SYNTAX_ERROR] = { 422, 0, "syntax_error", "The script does not parse" },
+        [PROBLEM_QUEUE_FULL] = { 429, 1, "queue_full", "Too many calls are waiting" },
+        [PROBLEM_SCRIPT_ERROR] = { 500, 0, "script_error", "The script failed" },
+        [PROBLEM_MEMORY_LIMIT] = { 500, 0, "memory_limit", "The script used too much memory" },
+        [PROBLEM_OUTPUT_LIMIT] = { 500, 0, "output_limit", "The script wrote too much" },
+        [PROBLEM_PROCESS_LIMIT] = { 500, 0, "process_limit", "The script started too many processes" },
+        [PROBLEM_INTERNAL_ERROR] = { 500, 0, "internal_error", "The server failed" },
+        [PROBLEM_CELL_LOST] = { 502, 0, "cell_lost", "The cell was lost" },
+        [PROBLEM_STORE_UNAVAILABLE] = { 503, 2, "store_unavailable", "The store is unavailable" },
+        [PROBLEM_UNAVAILABLE] = { 503, 1, "unavailable", "The server takes no more requests" },
+        [PROBLEM_TIMEOUT] = { 504, 0, "timeout", "The script took too long" },
+        [PROBLEM_REQUEST_TIMEOUT] = { 408, 0, "request_timeout", "The request took too long to arrive" },
+        [PROBLEM_URI_TOO_LONG] = { 414, 0, "uri_too_long", "The request line is too long" },
+        [PROBLEM_EXPECTATION_FAILED] = { 417, 0, "expectation_failed", "Expectation failed" },
+        [PROBLEM_HEADER_TOO_LARGE] = { 431, 0, "header_too_large", "The header is too large" },
+        [PROBLEM_NOT_IMPLEMENTED] = { 501, 0, "not_implemented", "Not implemented" },
+        [PROBLEM_HTTP_VERSION] = { 505, 0, "http_version_not_supported", "HTTP version not supported" },
 };
 
 int problem_status(enum problem problem)

@@ -124,7 +124,7 @@ static int sqlite_upgrade(struct sqlite_store *sqlite, int from)
 
 static int sqlite_migrate(struct sqlite_store *sqlite)
 {
-        int version, r;
+        int version = 0, r;
 
         r = sqlite_schema_version(sqlite, &version);
         if (r != 0)
@@ -274,7 +274,7 @@ static char *sqlite_column_text(sqlite3_stmt *statement, int at)
 
 static int sqlite_read_row(sqlite3_stmt *statement, struct store_version *ret_function)
 {
-        _cleanup_(store_version_deinit) struct store_version function = {
+        struct store_version function = {
                 .path = sqlite_column_text(statement, 0),
                 .language = sqlite_column_text(statement, 1),
                 .version = (uint64_t)sqlite3_column_int64(statement, 2),
@@ -283,10 +283,11 @@ static int sqlite_read_row(sqlite3_stmt *statement, struct store_version *ret_fu
 
         if (!function.path || !function.language || sqlite_column_bytes(statement, 4, &function.code) < 0 ||
                 sqlite_column_bytes(statement, 5, &function.compiled) < 0 ||
-                sqlite_column_bytes(statement, 6, &function.map) < 0)
+                sqlite_column_bytes(statement, 6, &function.map) < 0) {
+                store_version_deinit(&function);
                 return error_trace(-ENOMEM);
+        }
         *ret_function = function;
-        function = (struct store_version){ 0 };
         return 0;
 }
 

@@ -110,7 +110,7 @@ describe('a script fails by', { concurrency: 2 }, () => {
     assert.deepEqual(body, {
       name: 'RangeError',
       message: 'far',
-      stack: 'RangeError: far\n    at inner (function.js:2:9)\n    at function.js:4:1',
+      stack: 'RangeError: far\n    at inner (function.js:2:9)\n    at Object.<anonymous> (function.js:4:1)',
       line: 2,
       column: 9,
     });
@@ -138,7 +138,7 @@ const faults = [
   ['a bad regular expression', 'return /(/', 1, 8],
   ['a fault in an inner function', 'function f() {\n  return 1 +\n}', 3, 1],
   ['an octal in a module', 'import "fs"; return 010', 1, 21],
-  ['TypeScript', 'const a: number = 1', 1, 8],
+  ['TypeScript', 'const a: number = 1', 1, 7],
 ];
 
 describe('a script does not parse:', { concurrency: 2 }, () => {

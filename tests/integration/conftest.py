@@ -1,0 +1,75 @@
+"""One mayfly with ordinary settings serves most tests; those that need other settings start their own."""
+
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(__file__))
+
+from host import KEEPER, Mayfly  # noqa: E402
+
+
+def pytest_sessionstart(session):
+    if os.geteuid() != 0:
+        pytest.exit("these tests start mayfly, which must be started as root", 2)
+    if not os.path.exists(KEEPER):
+        pytest.exit(f"{KEEPER} is missing: build first, or set MAYFLY_BUILD", 2)
+
+
+def started(factory, name, **settings):
+    """A running mayfly for a fixture; ended, and looked after, when the fixture ends."""
+    mayfly = Mayfly(factory.mktemp(name), **settings)
+    try:
+        mayfly.start()
+        yield mayfly
+        mayfly.stop()
+    finally:
+        if mayfly.keeper and mayfly.keeper.poll() is None:
+            mayfly.kill()
+
+
+@pytest.fixture(scope="session")
+def mayfly(tmp_path_factory):
+    """All runtimes, default limits."""
+    yield from started(tmp_path_factory, "mayfly")
+
+
+@pytest.fixture(scope="session")
+def strict(tmp_path_factory):
+    """Python alone, with limits so low that a test reaches them soon, and tokens."""
+    yield from started(
+        tmp_path_factory,
+        "strict",
+        RUNTIMES="python",
+        AUTH_TOKEN="first-token,second-token",
+        MAX_CONTAINERS=1,
+        QUEUE_MAX=1,
+        TIMEOUT_SCRIPT="1.5",
+        MAX_MEMORY_PER_CONTAINER="64m",
+        MAX_PROCESSES_PER_CONTAINER=16,
+        MAX_TMP_PER_CONTAINER="1m",
+        MAX_TMP_FILES_PER_CONTAINER=64,
+        MAX_OPEN_FILES_PER_CONTAINER=64,
+        OUTPUT_MAX_SIZE="64k",
+        CODE_MAX_SIZE=4096,
+        BODY_MAX_SIZE="16k",
+    )
+
+
+@pytest.fixture
+def own(tmp_path):
+    """Makes a mayfly of the test's own: own(NAME=value, …). Whatever is left of it ends with the test."""
+    made = []
+
+    def make(**settings):
+        directory = tmp_path / str(len(made))
+        directory.mkdir()
+        made.append(Mayfly(directory, **{"RUNTIMES": "python", **settings}))
+        return made[-1]
+
+    yield make
+    for mayfly in made:
+        if mayfly.keeper and mayfly.keeper.poll() is None:
+            mayfly.kill()
+            mayfly.assert_gone()

@@ -1,0 +1,399 @@
+/* The walls one by one, each raised in a child of its own. Needs root, as the keeper does. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <linux/seccomp.h>
+#include <netinet/in.h>
+
+#include "base/fd.h"
+#include "sandbox/capability.h"
+#include "sandbox/cgroup.h"
+#include "sandbox/child.h"
+#include "sandbox/landlock.h"
+#include "sandbox/loopback.h"
+#include "sandbox/plan.h"
+#include "sandbox/rlimits.h"
+#include "sandbox/wall.h"
+
+/* Runs the body in a child; a check that fails ends it. */
+#define CHECK(condition)                                                                                     \
+        do {                                                                                                 \
+                if (!(condition)) {                                                                          \
+                        fprintf(stderr, "line %d: %s (errno %d)\n", __LINE__, #condition, errno);            \
+                        _exit(1);                                                                            \
+                }                                                                                            \
+        } while (0)
+
+static void in_child(void (*body)(void))
+{
+        int status = -1;
+        pid_t pid = fork();
+
+        if (pid == 0) {
+                body();
+                _exit(0);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
+}
+
+static void test_optional_walls_may_be_named(void **state)
+{
+        const char *bad = NULL;
+        uint32_t set = 0;
+        size_t length = 0;
+
+        (void)state;
+        assert_int_equal(walls_parse("landlock,cgroup_cpu", &set, &bad, &length), 0);
+        assert_int_equal(set, 1u << WALL_LANDLOCK | 1u << WALL_CGROUP_CPU);
+        assert_int_equal(walls_parse(NULL, &set, &bad, &length), 0);
+        assert_int_equal(set, 0);
+}
+
+static void test_structural_and_unknown_walls_are_refused_by_name(void **state)
+{
+        const char *bad = NULL;
+        uint32_t set = 0;
+        size_t length = 0;
+
+        (void)state;
+        assert_int_equal(walls_parse("landlock,uid", &set, &bad, &length), -EINVAL);
+        assert_int_equal(length, 3);
+        assert_memory_equal(bad, "uid", 3);
+        assert_int_equal(walls_parse("moat", &set, &bad, &length), -EINVAL);
+        assert_memory_equal(bad, "moat", 4);
+}
+
+static void test_every_wall_has_a_name_and_a_cure(void **state)
+{
+        char names[512];
+
+        (void)state;
+        for (uint32_t wall = 0; wall < WALL_COUNT; wall++) {
+                assert_true(strlen(wall_name(wall)) > 2);
+                assert_true(strlen(wall_cure(wall)) > 10);
+        }
+        assert_string_equal(wall_name(WALL_COUNT), "?");
+        assert_string_equal(walls_format(1u << WALL_SECCOMP | 1u << WALL_LANDLOCK, names, sizeof names),
+                "landlock,seccomp");
+}
+
+static void test_a_plan_cannot_be_changed_once_made(void **state)
+{
+        _cleanup_(fd_closep) int fd = -1;
+        const struct plan *plan = NULL;
+
+        (void)state;
+        assert_int_equal(plan_new(WALLS_ALL, &fd), 0);
+        assert_int_equal(plan_map(fd, &plan), 0);
+        assert_int_equal(plan->walls, WALLS_ALL);
+        assert_true(plan->template_length > 50 && plan->cell_length > 5);
+        assert_int_equal(write(fd, "x", 1), -1);
+        assert_int_equal(ftruncate(fd, 0), -1);
+}
+
+static void test_a_cut_plan_is_refused(void **state)
+{
+        _cleanup_(fd_closep) int fd = memfd_create("plan", MFD_CLOEXEC);
+        const struct plan header = { .template_length = 1000000 };
+        const struct plan *plan = NULL;
+
+        (void)state;
+        assert_int_equal(plan_map(fd, &plan), -EBADMSG);
+        assert_int_equal(write(fd, &header, sizeof header), sizeof header);
+        assert_int_equal(plan_map(fd, &plan), -EBADMSG);
+}
+
+static void install(const struct sock_filter *filter, size_t length)
+{
+        struct sock_fprog program = { .len = (unsigned short)length, .filter = (struct sock_filter *)filter };
+
+        CHECK(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+        CHECK(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0);
+}
+
+static const struct plan *any_plan(void)
+{
+        const struct plan *plan = NULL;
+        int fd = -1;
+
+        CHECK(plan_new(WALLS_ALL, &fd) == 0);
+        CHECK(plan_map(fd, &plan) == 0);
+        return plan;
+}
+
+static bool refused(long result)
+{
+        return result == -1 && errno == EPERM;
+}
+
+static void body_filter_refuses(void)
+{
+        const struct plan *plan = any_plan();
+
+        install(plan_template_filter(plan), plan->template_length);
+        CHECK(refused(ptrace(PTRACE_TRACEME, 0, NULL, NULL)));
+        CHECK(refused(syscall(SYS_mount, 0, 0, 0, 0, 0)));
+        CHECK(refused(syscall(SYS_bpf, 0, 0, 0)));
+        CHECK(refused(syscall(SYS_unshare, CLONE_NEWUSER)));
+        CHECK(refused(syscall(SYS_execve, "/bin/true", NULL, NULL)));
+        CHECK(refused(syscall(SYS_keyctl, 0, 0, 0, 0, 0)));
+        CHECK(refused(syscall(SYS_io_uring_setup, 1, NULL)));
+        CHECK(refused(syscall(SYS_pidfd_open, 1, 0)));
+        CHECK(refused(syscall(1000)));
+}
+
+static void body_filter_looks_at_arguments(void)
+{
+        const struct plan *plan = any_plan();
+
+        install(plan_template_filter(plan), plan->template_length);
+        CHECK(refused(socket(AF_NETLINK, SOCK_RAW, 0)));
+        CHECK(refused(socket(AF_PACKET, SOCK_RAW, 0)));
+        CHECK(refused(socket(AF_INET, SOCK_RAW, 1)));
+        CHECK(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0) >= 0);
+        CHECK(socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0) >= 0);
+        CHECK(refused(syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0)));
+        CHECK(syscall(SYS_clone3, NULL, 0) == -1 && errno == ENOSYS);
+        CHECK(refused(syscall(SYS_ioctl, 0, 0x5412 /* TIOCSTI */, "x")));
+        CHECK(refused(syscall(
+                SYS_ioctl, 0, 0x100005412ul, "x"))); /* CVE-2019-10063: the kernel drops the upper half */
+        CHECK(refused(prctl(PR_SET_PTRACER, 1, 0, 0, 0)));
+        CHECK(getpid() > 0 && getuid() == 0);
+}
+
+static void body_cell_filter_shuts_the_door(void)
+{
+        const struct plan *plan = any_plan();
+
+        install(plan_template_filter(plan), plan->template_length);
+        CHECK(syscall(SYS_setns, -1, 0) == -1 && errno == EBADF); /* still open to the template */
+        install(plan_cell_filter(plan), plan->cell_length);
+        CHECK(refused(syscall(SYS_setns, -1, 0)));
+        CHECK(refused(syscall(SYS_setresuid, 0, 0, 0)));
+        CHECK(refused(syscall(SYS_capset, NULL, NULL)));
+        CHECK(refused(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, NULL)));
+        CHECK(refused(prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0)));
+        CHECK(getpid() > 0);
+}
+
+static void test_filter_refuses_what_interpreters_do_not_need(void **state)
+{
+        (void)state;
+        in_child(body_filter_refuses);
+}
+
+static void test_filter_looks_at_arguments(void **state)
+{
+        (void)state;
+        in_child(body_filter_looks_at_arguments);
+}
+
+static void test_cell_filter_shuts_the_door_behind_itself(void **state)
+{
+        (void)state;
+        in_child(body_cell_filter_shuts_the_door);
+}
+
+static void body_x32_call(void)
+{
+        const struct plan *plan = any_plan();
+
+        install(plan_template_filter(plan), plan->template_length);
+        syscall(0x40000000 | SYS_getpid);
+}
+
+static void test_calls_of_another_abi_end_the_process(void **state)
+{
+        int status = -1;
+        pid_t pid;
+
+        (void)state;
+        pid = fork();
+        if (pid == 0) {
+                body_x32_call();
+                _exit(0);
+        }
+        waitpid(pid, &status, 0);
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS);
+}
+
+static void body_landlock(void)
+{
+        CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+        CHECK(landlock_enter() == 0);
+        CHECK(open("/mayfly-landlock-test", O_CREAT | O_WRONLY, 0600) == -1 && errno == EACCES);
+        CHECK(open("/tmp/mayfly-landlock-test", O_CREAT | O_WRONLY, 0600) >= 0);
+        CHECK(unlink("/tmp/mayfly-landlock-test") == 0);
+        CHECK(open("/etc/passwd", O_RDONLY) >= 0);
+        CHECK(execl("/bin/true", "true", NULL) == -1 && errno == EACCES);
+}
+
+static void test_landlock_leaves_tmp_alone_writable_and_nothing_executable(void **state)
+{
+        (void)state;
+        if (landlock_abi() < 1)
+                fail_msg("this kernel has no Landlock: the wall cannot be tested here");
+        in_child(body_landlock);
+}
+
+static void body_become(void)
+{
+        uint64_t permitted = 1;
+
+        CHECK(child_become(70001, 0) == 0);
+        CHECK(getuid() == 70001 && getgid() == 70001);
+        CHECK(capabilities_read(&permitted) == 0 && permitted == 0);
+        CHECK(prctl(PR_CAPBSET_READ, 21, 0, 0, 0) == 0);
+        CHECK(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1);
+        CHECK(setuid(0) == -1);
+}
+
+static void body_become_template(void)
+{
+        uint64_t permitted = 0;
+
+        CHECK(child_become(70001, capability_template_set) == 0);
+        CHECK(capabilities_read(&permitted) == 0 && permitted == capability_template_set);
+        CHECK(prctl(PR_CAPBSET_READ, 21, 0, 0, 0) == 0);
+        CHECK(chown("/tmp", 70001, 70001) == -1);
+}
+
+static void test_becoming_somebody_leaves_no_right_behind(void **state)
+{
+        (void)state;
+        in_child(body_become);
+        in_child(body_become_template);
+}
+
+static void body_rlimits(void)
+{
+        const struct settings settings = {
+                .max_open_files = 100, .max_processes = 10, .max_tmp_bytes = 1 << 20
+        };
+        struct rlimit limit;
+
+        CHECK(rlimits_apply(&settings) == 0);
+        CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_max == 100);
+        CHECK(getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_max == 1 << 20);
+        CHECK(getrlimit(RLIMIT_CORE, &limit) == 0 && limit.rlim_max == 0);
+}
+
+static void test_rlimits_hold_for_whoever_is_forked_later(void **state)
+{
+        (void)state;
+        in_child(body_rlimits);
+}
+
+static void body_loopback(void)
+{
+        uint64_t packets = 1;
+        char byte = 'x';
+
+        CHECK(unshare(CLONE_NEWNET) == 0);
+        CHECK(loopback_up() == 0);
+        CHECK(loopback_packets(&packets) == 0 && packets == 0);
+
+        struct sockaddr_in6 address = {
+                .sin6_family = AF_INET6, .sin6_port = htons(9), .sin6_addr = IN6ADDR_LOOPBACK_INIT
+        };
+        int fd = socket(AF_INET6, SOCK_DGRAM, 0);
+
+        CHECK(sendto(fd, &byte, 1, 0, (struct sockaddr *)&address, sizeof address) == 1);
+        CHECK(loopback_packets(&packets) == 0 && packets > 0);
+}
+
+static void test_a_used_network_shows_it(void **state)
+{
+        (void)state;
+        in_child(body_loopback);
+}
+
+static void body_cgroup(void)
+{
+        const struct cgroup_limits limits = { .memory_bytes = 64 << 20, .processes = 5, .cpus_milli = 500 };
+        struct cgroup_usage usage;
+        struct cgroups cgroups;
+        struct cgroup group;
+        char problem[256];
+        int forked = 0;
+
+        CHECK(cgroups_open(NULL, getpid(), &cgroups, problem, sizeof problem) == 0);
+        CHECK(cgroups.walls & 1u << WALL_CGROUP_PIDS);
+        CHECK(cgroup_new(&cgroups, "cell", &limits, &group) == 0);
+        if (fork() == 0) {
+                CHECK(cgroup_join(&group) == 0);
+                for (; forked < 20; forked++) {
+                        pid_t pid = fork();
+
+                        if (pid == 0)
+                                for (;;)
+                                        pause();
+                        if (pid < 0)
+                                break;
+                }
+                CHECK(forked == 4 && errno == EAGAIN);
+                for (;;)
+                        pause();
+        }
+        for (int i = 0; i < 500; i++) {
+                cgroup_read(&group, &usage);
+                if (usage.process_refusals)
+                        break;
+                usleep(10000);
+        }
+        CHECK(usage.process_refusals == 1);
+        cgroup_read(&group, &usage);
+        CHECK(usage.process_refusals == 0);
+        cgroup_deinit(&group);
+        /* Five processes are still in there. */
+        CHECK(cgroups_remove(&cgroups) == 0);
+        CHECK(access(cgroups.trees[0].path, F_OK) == -1);
+        cgroups_deinit(&cgroups);
+}
+
+static void test_cgroup_counts_refuses_and_goes_with_its_members(void **state)
+{
+        (void)state;
+        in_child(body_cgroup);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_optional_walls_may_be_named),
+                cmocka_unit_test(test_structural_and_unknown_walls_are_refused_by_name),
+                cmocka_unit_test(test_every_wall_has_a_name_and_a_cure),
+                cmocka_unit_test(test_a_plan_cannot_be_changed_once_made),
+                cmocka_unit_test(test_a_cut_plan_is_refused),
+                cmocka_unit_test(test_filter_refuses_what_interpreters_do_not_need),
+                cmocka_unit_test(test_filter_looks_at_arguments),
+                cmocka_unit_test(test_cell_filter_shuts_the_door_behind_itself),
+                cmocka_unit_test(test_calls_of_another_abi_end_the_process),
+                cmocka_unit_test(test_landlock_leaves_tmp_alone_writable_and_nothing_executable),
+                cmocka_unit_test(test_becoming_somebody_leaves_no_right_behind),
+                cmocka_unit_test(test_rlimits_hold_for_whoever_is_forked_later),
+                cmocka_unit_test(test_a_used_network_shows_it),
+                cmocka_unit_test(test_cgroup_counts_refuses_and_goes_with_its_members),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
