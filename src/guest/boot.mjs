@@ -1,5 +1,5 @@
-// What the keeper executes: `node [flags] boot.mjs javascript` or `… typescript`. It warms up, then turns into a
-// template that is forked for each call; every forked child goes on below the line that serves.
+// What the keeper executes: `node [flags] boot.mjs javascript` or `… typescript`. It warms up, then turns
+// into a template that is forked for each call; every forked child goes on below the line that serves.
 
 import vm from 'node:vm';
 

@@ -1,7 +1,7 @@
 // The process of one call: what a fork must make its own, and the way out.
 //
-// A call ends in one of four ways, and all of them pass through leave(): the script returned a value
-// (conclude), it failed (conclude), it called process.exit(), or nothing is left to do. Exit handlers have run
+// A call ends in one of four ways, and all of them pass through leave(): the script has returned a value or
+// has failed (concludeWith), it has called process.exit(), or nothing is left to do. Exit handlers have run
 // by then, and what they printed is in the pipe before the last frame. Node.js's own way out is never taken:
 // it waits for threads that a fork does not have.
 
@@ -10,6 +10,7 @@ import { ScriptSyntaxError, describe } from './report.mjs';
 
 const { emit, exit, reallyExit, uptime } = process;
 const ENVIRONMENT_KEPT = new Set(['PATH', 'LANG']);
+const STATIONS = new Set(['uncaughtExceptionMonitor', 'uncaughtException', 'exit']);
 
 let { send, exit: end } = addon;
 let isCell = false;
@@ -101,11 +102,23 @@ function failure(error) {
 /** process.emit, which Node.js calls for the stations on the way out; listeners come before us. */
 function emitOfCell(name, ...rest) {
   if (name === 'uncaughtExceptionMonitor') uncaught = { error: rest[0] };
-  const wasHeard = Reflect.apply(emit, this, [name, ...rest]);
+  const wasHeard =
+    STATIONS.has(name) && isCell ? emitOrLeave(name, rest) : Reflect.apply(emit, this, [name, ...rest]);
   if (name === 'uncaughtException' && wasHeard) uncaught = null;
   if (name === 'beforeExit') isIdle = true;
   if (name === 'exit' && isCell) leave(rest[0]);
   return wasHeard;
+}
+
+/** A listener that throws here would send Node.js its own way out. */
+function emitOrLeave(name, rest) {
+  try {
+    return Reflect.apply(emit, process, [name, ...rest]);
+  } catch (error) {
+    uncaught = { error };
+    process.exitCode = 1;
+    return leave();
+  }
 }
 
 function leave(code) {
@@ -134,7 +147,7 @@ function stuck() {
   return error;
 }
 
-/** For a V8 whose state node_random.c does not find. New vm contexts stay alike: the keeper's self-test tells. */
+/** For a V8 that node_random.c does not know. New vm contexts stay alike, which the self-test shows. */
 function replaceRandom() {
   const { getRandomValues } = crypto;
   const words = new Uint32Array(2);

@@ -1,7 +1,7 @@
-// Running a script. Its text becomes the body of an async function, so that it may return and await at its top
-// level, inside a function that has what a CommonJS module sees and the event as parameters: the body's own
-// `const event` or `const fs` then shadows a name instead of colliding with it. V8 parses it, and only if V8
-// cannot is it looked at as a module (module_syntax.mjs).
+// Running a script. Its text becomes the body of an async function, so that it may return and await at its
+// top level, inside a function that has what a CommonJS module sees and the event as parameters: the body's
+// own `const event` or `const require` then shadows a name instead of colliding with it. V8 parses it, and
+// only if V8 cannot is it looked at as a module (module_syntax.mjs).
 
 import { Module, createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
@@ -89,8 +89,8 @@ function wrapperBefore(names, prologue) {
   return `(function (${[...PARAMETERS, ...names].join(', ')}) { return (${INNER}${prologue}`;
 }
 
-// All on the first line, whose columns then start below zero. The inner parentheses tell V8 to compile the body
-// at once, as it will run.
+// All on the first line, whose columns then start below zero. The inner parentheses tell V8 to compile the
+// body at once, as it will run.
 function wrap({ fileName }, body, prologue, names) {
   const before = wrapperBefore(names, prologue);
   return new vm.Script(`${before}${body}\n})})`, {
@@ -184,7 +184,9 @@ async function loadImport({ specifier, bindings, line, column }, load, source) {
   }
   for (const { name } of bindings) {
     if (name === null || name in namespace) continue;
-    const error = new SyntaxError(`The requested module '${specifier}' does not provide an export named '${name}'`);
+    const error = new SyntaxError(
+      `The requested module '${specifier}' does not provide an export named '${name}'`,
+    );
     error.stack = `${error.name}: ${error.message}${frame}`;
     throw error;
   }

@@ -57,9 +57,13 @@ function step(holder, key) {
 }
 
 function unfit(path, what) {
-  return new TypeError(`${path} is ${what}, which JSON cannot hold; return plain data (null, a string) in its place`);
+  return new TypeError(
+    `${path} is ${what}, which JSON cannot hold; return plain data (null, a string) in its place`,
+  );
 }
 
 function tooDeep(error) {
-  return error instanceof RangeError ? new RangeError(`the result cannot be written as JSON: ${error.message}`) : error;
+  return error instanceof RangeError
+    ? new RangeError(`the result cannot be written as JSON: ${error.message}`)
+    : error;
 }

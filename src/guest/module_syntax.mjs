@@ -2,7 +2,7 @@
 // to V8. So module syntax is rewritten into an async function's: every declaration makes room for text of its
 // own length, and what must run first goes into a prologue, so lines and columns stay those of the source.
 //
-//     import fs, { join } from 'node:fs'   → const {default: fs, join} = await import('node:fs')  (prologue)
+//     import fs, { stat } from 'fs'        → const {default: fs, stat} = await import('fs')  (prologue)
 //     export default class {}              → ;$mayfly =     class {};
 //     export { run as handler }            → ;                        and a getter in the prologue
 //     import.meta                          → $mayflyMeta
@@ -167,10 +167,14 @@ function makePrologue({ imports, getters }) {
   const loads = imports.map(({ specifier, attributes, bindings }, i) => {
     const options = attributes.length > 0 ? `, {with: ${stringify(Object.fromEntries(attributes))}}` : '';
     const namespace = `${moduleNames.default}${i}`;
-    const load = `const ${namespace} = await ${moduleNames.module}.load(${i}, () => import(${stringify(specifier)}${options}));`;
-    return load + bindings.map((binding) => bind(binding, namespace)).join('');
+    const load = `${moduleNames.module}.load(${i}, () => import(${stringify(specifier)}${options}))`;
+    return (
+      `const ${namespace} = await ${load};` + bindings.map((binding) => bind(binding, namespace)).join('')
+    );
   });
-  const exported = getters.map(({ name, value }) => `${moduleNames.module}.exported.${name} = () => ${value};`);
+  const exported = getters.map(
+    ({ name, value }) => `${moduleNames.module}.exported.${name} = () => ${value};`,
+  );
   return `'use strict';let ${moduleNames.default};${exported.join('')}${loads.join('')}`;
 }
 

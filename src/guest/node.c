@@ -16,7 +16,9 @@
  *
  * Node-API only, and public symbols of libuv and OpenSSL that every node binary exports.
  */
+#ifndef NAPI_VERSION
 #define NAPI_VERSION 8
+#endif
 #include <node_api.h>
 #include <uv.h>
 

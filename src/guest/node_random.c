@@ -309,6 +309,7 @@ static int find_generators(
                 if (generators_verify(source) == 0)
                         return 0;
         }
+        found.n_generators = 0;
         return NODE_RANDOM_NOT_FOUND;
 }
 
@@ -345,8 +346,6 @@ int node_random_reseed(void)
         uint64_t fresh[2 * (GENERATORS_MAX + 1)];
         size_t n = 0, length = sizeof *fresh * 2 * (found.n_generators + 1);
 
-        if (!found.main)
-                return 0;
         if (getrandom(fresh, length, 0) != (ssize_t)length)
                 return -EIO;
         /* A state of zeros would mean "not seeded", so one bit is given up. */
@@ -354,7 +353,9 @@ int node_random_reseed(void)
                 found.generators[i][1] = fresh[n++] | 1;
                 found.generators[i][2] = fresh[n++];
         }
-        found.main[0] = fresh[n++] | 1;
-        found.main[1] = fresh[n++];
+        if (found.main) {
+                found.main[0] = fresh[n++] | 1;
+                found.main[1] = fresh[n++];
+        }
         return 0;
 }

@@ -24,5 +24,5 @@ struct node_random_source {
  */
 int node_random_find(const struct node_random_source *source);
 
-/* In the child, before any JavaScript. Does nothing after a find that failed. 0 or negative errno. */
+/* In the child, before any JavaScript: what was found, if only a part. 0 or negative errno. */
 int node_random_reseed(void);

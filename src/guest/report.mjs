@@ -41,7 +41,13 @@ export function describe(thrown) {
 function describeThrown(thrown) {
   if (!isErrorLike(thrown)) {
     const message = typeof thrown === 'string' ? thrown : inspect(thrown);
-    return { name: 'Error', message: cut(message), stack: cut(`Uncaught ${inspect(thrown)}`), line: null, column: null };
+    return {
+      name: 'Error',
+      message: cut(message),
+      stack: cut(`Uncaught ${inspect(thrown)}`),
+      line: null,
+      column: null,
+    };
   }
   const stack = userStack(thrown, 0);
   const [, line, column] = POSITION.exec(stack.slice(stack.indexOf('\n    at '))) ?? [];
@@ -63,7 +69,9 @@ function cut(text) {
 }
 
 function userStack(error, depth) {
-  const own = onlyUserFrames(typeof error.stack === 'string' ? error.stack : `${error.name}: ${error.message}`);
+  const own = onlyUserFrames(
+    typeof error.stack === 'string' ? error.stack : `${error.name}: ${error.message}`,
+  );
   if (!isErrorLike(error.cause) || depth === CAUSES_MAX) return own;
   return `${own}\n  [cause]: ${userStack(error.cause, depth + 1)}`;
 }
@@ -74,7 +82,10 @@ function onlyUserFrames(stack) {
   const isFrame = (line) => line.startsWith('    at ');
   const last = lines.findLastIndex((line) => isFrame(line) && POSITION.test(line));
   const reach = last === -1 ? lines.length : last + 1;
-  return lines.slice(0, reach).filter((line) => !isFrame(line) || !isInternal(line)).join('\n');
+  return lines
+    .slice(0, reach)
+    .filter((line) => !isFrame(line) || !isInternal(line))
+    .join('\n');
 }
 
 function isInternal(frame) {
@@ -87,10 +98,11 @@ function isInternal(frame) {
  */
 export function mapStacks(fileName, place) {
   const positions = new RegExp(`\\b${fileName.replace('.', '\\.')}:(\\d+):(\\d+)`, 'g');
-  const mapped = (frame) => String(frame).replace(positions, (_, line, column) => {
-    const at = place(Number(line), Number(column));
-    return `${fileName}:${at.line}:${at.column}`;
-  });
+  const mapped = (frame) =>
+    String(frame).replace(positions, (_, line, column) => {
+      const at = place(Number(line), Number(column));
+      return `${fileName}:${at.line}:${at.column}`;
+    });
   Object.defineProperty(Error, 'prepareStackTrace', {
     value: (error, frames) => headline(error) + frames.map((frame) => `\n    at ${mapped(frame)}`).join(''),
     writable: true,

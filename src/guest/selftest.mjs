@@ -1,7 +1,7 @@
-// What the keeper asks of a template before it is used: does a forked child of this node, inside these walls, do
-// what scripts do, and does it draw random numbers of its own? Exit status 0 if all is well; what failed is on
-// stderr. Each line on stdout is a random source and what it gave: the keeper runs two children, and no line may
-// be in both.
+// What the keeper asks of a template before it is used: does a forked child of this node, inside these walls,
+// do what scripts do, and does it draw random numbers of its own? Exit status 0 if all is well; what failed
+// is on stderr. Each line on stdout is a random source and what it gave: the keeper runs two children, and no
+// line may be in both.
 
 import { pbkdf2, randomBytes, randomInt, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
@@ -44,9 +44,11 @@ const checks = {
     rmSync(FILE);
   },
 
-  async 'worker_threads'() {
+  async worker_threads() {
     const { Worker } = await import('node:worker_threads');
-    const source = 'const { parentPort } = require("worker_threads"); parentPort.on("message", (n) => parentPort.postMessage(n + 1));';
+    const source = `
+      const { parentPort } = require('node:worker_threads');
+      parentPort.on('message', (number) => parentPort.postMessage(number + 1));`;
     const worker = new Worker(source, { eval: true });
     worker.postMessage(1);
     const [answer] = await once(worker, 'message');
@@ -102,7 +104,10 @@ async function report(checksToRun) {
   for (const [name, draw] of Object.entries(randomSources)) console.log(name, draw());
   let isFine = true;
   for (const [name, check] of Object.entries(checksToRun)) {
-    const deadline = setTimeout(() => fail(name, new Error(`no answer after ${DEADLINE_MS} ms`)), DEADLINE_MS);
+    const deadline = setTimeout(
+      () => fail(name, new Error(`no answer after ${DEADLINE_MS} ms`)),
+      DEADLINE_MS,
+    );
     try {
       await check();
     } catch (error) {

@@ -46,7 +46,7 @@ class Output extends Writable {
 }
 
 function writeWhole(fd, bytes) {
-  for (let done = 0; done < bytes.length; ) {
+  for (let done = 0; done < bytes.length;) {
     try {
       done += writeSync(fd, bytes, done);
     } catch (error) {
@@ -59,7 +59,10 @@ function writeWhole(fd, bytes) {
 
 /** In the template, before anything has printed. */
 export function installOutput() {
-  for (const [name, fd] of [['stdout', 1], ['stderr', 2]]) {
+  for (const [name, fd] of [
+    ['stdout', 1],
+    ['stderr', 2],
+  ]) {
     const stream = new Output(fd);
     Object.defineProperty(process, name, { get: () => stream, enumerable: true, configurable: true });
   }

@@ -46,6 +46,8 @@ function syntaxError({ messageText, file, start }) {
 function hasParameterDecorators(text) {
   if (!text.includes('@')) return false;
   const isDecorated = (node) =>
-    (ts.isParameter(node) && ts.getDecorators(node)?.length > 0) || ts.forEachChild(node, isDecorated) || false;
+    (ts.isParameter(node) && ts.getDecorators(node)?.length > 0) ||
+    ts.forEachChild(node, isDecorated) ||
+    false;
   return isDecorated(ts.createSourceFile(FILE, text, compilerOptions.target));
 }

@@ -20,11 +20,17 @@ abstract class Base<T extends object = {}> {
   constructor(protected readonly name: string, public value?: T) { Base.#count++; }
   get size(): number { return this.name.length; }
 }
-function logged<T extends (...args: any[]) => any>(target: T, context: ClassMethodDecoratorContext) { return target; }
-class Point extends Base { @logged move(by: { x: number; y?: number }) { return { ...by, size: this.size! }; } }
+function logged<T extends (...args: any[]) => any>(target: T, context: ClassMethodDecoratorContext) {
+  return target;
+}
+class Point extends Base {
+  @logged move(by: { x: number; y?: number }) { return { ...by, size: this.size! }; }
+}
 interface Event { items: Array<number | string>; }
 export const handler = async ({ items }: Event) => {
-  for (const [i, item] of items.entries()) if (typeof item === 'string') continue; else await Shapes.sides(item as number);
+  for (const [i, item] of items.entries()) {
+    if (typeof item === 'string') continue; else await Shapes.sides(item as number);
+  }
   const text = \`\${Color.Green} \${items.map((x) => x ?? 0).join()}\`;
   return new Point('p').move({ x: 1 })?.x satisfies number;
 };`;

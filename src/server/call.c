@@ -26,9 +26,9 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/settings.h"
-#include "server/json_scan.h"
 #include "server/language.h"
 #include "server/queue.h"
+#include "server/verdict.h"
 
 enum {
         START_TIMEOUT_MS = 30000, /* a template that is rebuilt takes seconds; beyond, the keeper is ill */
@@ -105,23 +105,6 @@ static call_step *const life[CALL_STATES][CALL_EVENTS] = {
         },
 };
 /* clang-format on */
-
-static const char *const ending_names[CALL_ENDINGS] = {
-        [CALL_RETURNED] = "returned",
-        [CALL_ENDED] = "ended",
-        [CALL_CHECKED] = "checked",
-        [CALL_SYNTAX] = "syntax",
-        [CALL_FAILED] = "failed",
-        [CALL_TOO_DEEP] = "too_deep",
-        [CALL_EXITED] = "exited",
-        [CALL_SIGNALED] = "signaled",
-        [CALL_MEMORY] = "memory",
-        [CALL_PROCESSES] = "processes",
-        [CALL_OUTPUT] = "output",
-        [CALL_TIMED_OUT] = "timed_out",
-        [CALL_LOST] = "lost",
-        [CALL_UNSERVED] = "unserved",
-};
 
 struct calls {
         struct event_base *base;
@@ -233,7 +216,7 @@ static void call_log(const struct call *call, const struct keeper_done *done)
         log_info("call.done",
                 "call=%s ending=%s language=%s queue_us=%llu start_us=%llu run_us=%llu cpu_us=%llu "
                 "peak_bytes=%llu",
-                call->id, call->cancelled ? "cancelled" : ending_names[call->ending],
+                call->id, call->cancelled ? "cancelled" : verdict_name(call->ending),
                 language_name(call->script->language), (unsigned long long)times.queue_us,
                 (unsigned long long)times.start_us, (unsigned long long)times.run_us,
                 (unsigned long long)(done ? done->cpu_us : 0),
@@ -433,129 +416,49 @@ static void call_answer(struct call *call, enum call_ending ending, const char *
                 call_end(call, ending, body, length, GRACE_MS);
 }
 
-static int call_hear_result(struct call *call, const struct cell_notice *notice)
+/* The place is kept; the first cell must be gone before the second comes. */
+static void call_compiled(struct call *call)
 {
-        struct json_span value;
-        int r = json_check(notice->body, notice->length, &value, NULL);
-
-        if (r == JSON_BAD)
-                return -EBADMSG;
-        call_answer(call, r == JSON_DEEP ? CALL_TOO_DEEP : CALL_RETURNED, value.text, value.length);
-        return 0;
+        cell_mute(call->cell);
+        call_enter(call, CALL_COMPILED, GRACE_MS);
 }
 
-static int call_hear_nothing(struct call *call, const struct cell_notice *notice)
+/* The keeper's report, a moment later, may name a limit as the cause. */
+static int call_fail(struct call *call, const struct verdict *verdict)
 {
-        (void)notice;
-        if (script_needs_compiling(call->script))
-                return -EBADMSG;
-        call_answer(call, call->mode == GUEST_CHECK ? CALL_CHECKED : CALL_ENDED, NULL, 0);
-        return 0;
+        int r = bytes_append(&call->failure, verdict->body, verdict->length);
+
+        if (r == 0)
+                call_enter(call, CALL_FAILING, GRACE_MS);
+        return r;
 }
-
-static bool call_is_object(const struct cell_notice *notice)
-{
-        struct json_span value;
-
-        return json_check(notice->body, notice->length, &value, NULL) == 0 && json_type(value) == JSON_OBJECT;
-}
-
-static int call_hear_error(struct call *call, const struct cell_notice *notice)
-{
-        int r;
-
-        if (!call_is_object(notice))
-                return -EBADMSG;
-        r = bytes_append(&call->failure, notice->body, notice->length);
-        if (r < 0)
-                return r;
-        call_enter(call, CALL_FAILING, GRACE_MS);
-        return 0;
-}
-
-static int call_hear_syntax(struct call *call, const struct cell_notice *notice)
-{
-        if (!call_is_object(notice))
-                return -EBADMSG;
-        call_answer(call, CALL_SYNTAX, notice->body, notice->length);
-        return 0;
-}
-
-static int call_hear_compiled(struct call *call, const struct cell_notice *notice)
-{
-        struct frame_compiled lengths;
-        const char *code = notice->body + sizeof lengths;
-        int r;
-
-        memcpy(&lengths, notice->body, sizeof lengths);
-        if (!script_needs_compiling(call->script) ||
-                (uint64_t)lengths.code_length + lengths.map_length != notice->length - sizeof lengths)
-                return -EBADMSG;
-        r = script_set_compiled(
-                call->script, code, lengths.code_length, code + lengths.code_length, lengths.map_length);
-        if (r < 0)
-                return r;
-        if (call->mode == GUEST_CHECK) {
-                call_answer(call, CALL_CHECKED, NULL, 0);
-        } else {
-                cell_mute(call->cell);
-                call_enter(call, CALL_COMPILED, GRACE_MS);
-        }
-        return 0;
-}
-
-/* The frames that end a leg, and in which leg each may come. cell.c has checked turn and length. */
-static const struct call_frame {
-        enum frame_kind kind;
-        bool run, check;
-        int (*hear)(struct call *call, const struct cell_notice *notice);
-} frames[] = {
-        { FRAME_RESULT, true, false, call_hear_result },
-        { FRAME_NOTHING, true, true, call_hear_nothing },
-        { FRAME_ERROR, true, true, call_hear_error },
-        { FRAME_SYNTAX, true, true, call_hear_syntax },
-        { FRAME_COMPILED, false, true, call_hear_compiled },
-};
 
 static void call_hear(struct call *call, const struct cell_notice *notice)
 {
-        bool check = call_leg(call) == GUEST_CHECK;
-        int r = -EBADMSG;
+        struct verdict verdict;
+        int r;
 
-        for (size_t i = 0; i < ARRAY_SIZE(frames); i++) {
-                if (frames[i].kind == notice->frame && (check ? frames[i].check : frames[i].run))
-                        r = frames[i].hear(call, notice);
-        }
+        r = verdict_of_frame(call->script, call_leg(call), notice, &verdict);
+        if (r == 0 && verdict.ending == CALL_FAILED)
+                r = call_fail(call, &verdict);
+        else if (r == 0 && verdict.ending == CALL_CHECKED && call->mode == GUEST_RUN)
+                call_compiled(call);
+        else if (r == 0)
+                call_answer(call, verdict.ending, verdict.body, verdict.length);
         if (r < 0)
                 call_break(call, &(struct cell_notice){ .fault = strerror(-r) });
 }
 
 /* --- the cell is gone, and its exit is the answer --- */
 
-static enum call_ending call_judge(const struct call *call, const struct keeper_done *done)
-{
-        bool failing = call->state == CALL_FAILING;
-        bool lost = done->outcome == CELL_LOST || done->outcome == CELL_REFUSED;
-        bool failed = failing || done->outcome == CELL_SIGNALED || done->code != 0;
-
-        if (call->state == CALL_STARTING || (lost && !failing))
-                return CALL_LOST;
-        if (failed && (done->limits & CELL_LIMIT_MEMORY))
-                return CALL_MEMORY;
-        if (failed && (done->limits & CELL_LIMIT_PROCESSES))
-                return CALL_PROCESSES;
-        if (failing)
-                return CALL_FAILED;
-        if (failed)
-                return done->outcome == CELL_SIGNALED ? CALL_SIGNALED : CALL_EXITED;
-        return call_leg(call) == GUEST_RUN ? CALL_ENDED : CALL_LOST; /* a check always says what it found */
-}
-
 static void call_conclude(struct call *call, const struct cell_notice *notice)
 {
         const struct keeper_done *done = notice->done;
+        enum call_ending ending = CALL_LOST; /* of a cell that was never ready, always */
 
-        call_tell(call, call_judge(call, done), done->code, call->failure.data, call->failure.length);
+        if (call->state != CALL_STARTING)
+                ending = verdict_of_exit(call_leg(call), call->state == CALL_FAILING, done);
+        call_tell(call, ending, done->code, call->failure.data, call->failure.length);
         call_finish(call, done);
 }
 

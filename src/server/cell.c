@@ -19,6 +19,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -337,6 +338,7 @@ int cell_new(struct cells *cells, enum runtime runtime, struct cell **ret_cell)
         cell->cells = cells;
         cell->runtime = runtime;
         cell->id = ++cells->last_id;
+        cell->born_us = clock_us();
         cell->channel = cell->pipes[CELL_STDOUT].fd = cell->pipes[CELL_STDERR].fd = -1;
         bytes_init(&cell->inbox, cell_inbox_limit(cells));
         bytes_init(&cell->outbox, SIZE_MAX / 2);

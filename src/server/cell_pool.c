@@ -16,7 +16,7 @@
 #include "server/language.h"
 #include "wire/runtime.h"
 
-enum { BACKOFF_FIRST_MS = 100, BACKOFF_MAX_MS = 5000 };
+enum { BACKOFF_FIRST_MS = 100, BACKOFF_MAX_MS = 5000, HEALTHY_US = 1000000 };
 
 static void cell_pool_refill(struct cell_pool *pool)
 {
@@ -47,14 +47,19 @@ static void cell_pool_reset_backoff(struct cell_pool *pool)
         evtimer_del(&pool->refill_timer);
 }
 
-/* A spare has died unused. */
+/* A spare has died unused. Several at once (their template died) are one misfortune; one that had waited for
+ * long is no sign of a runtime that cannot hold any. */
 static void cell_pool_lose(struct cell_pool *pool, struct cell *cell)
 {
+        bool was_healthy = clock_us() - cell->born_us > HEALTHY_US;
         struct timeval pause;
 
         list_remove(&cell->spare);
         pool->n_spares--;
-        pool->backoff_ms = pool->backoff_ms ? MIN(pool->backoff_ms * 2, BACKOFF_MAX_MS) : BACKOFF_FIRST_MS;
+        if (evtimer_pending(&pool->refill_timer, NULL))
+                return;
+        pool->backoff_ms = pool->backoff_ms && !was_healthy ? MIN(pool->backoff_ms * 2, BACKOFF_MAX_MS)
+                                                            : BACKOFF_FIRST_MS;
         pause = (struct timeval){ .tv_sec = pool->backoff_ms / 1000,
                 .tv_usec = pool->backoff_ms % 1000 * 1000 };
         evtimer_add(&pool->refill_timer, &pause);

@@ -23,6 +23,7 @@ struct cell {
         struct list spare; /* in cell_pool->spares, until it is taken or gone */
         struct cells *cells;
         uint64_t id;
+        uint64_t born_us; /* clock_us() */
         enum runtime runtime;
         enum cell_phase phase;
         bool has_call;

@@ -78,9 +78,9 @@ const char *http_head_parameter(const struct http_head *head, const char *name);
 /* How far a body has been read. */
 struct http_framing {
         int state;
-        uint64_t left;      /* bytes to come of the body, or of the current chunk */
-        uint32_t digits;    /* of the chunk size so far */
-        uint32_t overhead;  /* bytes of chunk extensions and trailers so far */
+        uint64_t left;     /* bytes to come of the body, or of the current chunk */
+        uint32_t digits;   /* of the chunk size so far */
+        uint32_t overhead; /* bytes of chunk extensions and trailers so far */
 };
 
 /* Ready for the body that head announces; `body` becomes the place for it, with its ceiling. */

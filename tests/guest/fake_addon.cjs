@@ -25,7 +25,7 @@ const nameOf = (kind) => Object.keys(words).find((name) => name.startsWith('FRAM
 module.exports = {
   ...words,
   serve: () => role,
-  randomFound: () => true,
+  randomFound: () => process.env.FAKE_RANDOM_FOUND !== '0',
   waiting: () => process.env.FAKE_WAITING !== '0',
   receive: () => ({ ...call, mode: words[call.mode], language: words[call.language] }),
   send: (kind, body) => writeSync(3, `${JSON.stringify([nameOf(kind), String(body)])}\n`),

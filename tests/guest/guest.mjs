@@ -16,7 +16,7 @@ export const environment = {
 
 const FLAGS = ['--single-threaded', '--disable-warning=ExperimentalWarning'];
 
-/** {kind, body, stdout, stderr, status}; body is parsed if it is JSON. `call` may set template and env too. */
+/** {kind, body, stdout, stderr, status, frames}; body is parsed if it is JSON. */
 export async function run(code, { template = 'javascript', env = {}, ...call } = {}) {
   const whole = { mode: 'GUEST_RUN', language: 'GUEST_JAVASCRIPT', code, map: '', input: '{}', ...call };
   const child = spawn(process.execPath, [...FLAGS, path('../../src/guest/boot.mjs'), template], {
@@ -26,7 +26,14 @@ export async function run(code, { template = 'javascript', env = {}, ...call } =
   const ended = new Promise((resolve) => child.on('close', (status, signal) => resolve(signal ?? status)));
   const [stdout, stderr, frames] = await Promise.all([1, 2, 3].map((fd) => text(child.stdio[fd])));
   const [kind, body] = frames === '' ? [null, ''] : JSON.parse(frames.split('\n', 1)[0]);
-  return { kind, body: parsed(body), stdout, stderr, status: await ended, frames: frames.split('\n').length - 1 };
+  return {
+    kind,
+    body: parsed(body),
+    stdout,
+    stderr,
+    status: await ended,
+    frames: frames.split('\n').length - 1,
+  };
 }
 
 export const check = (code, call) => run(code, { ...call, mode: 'GUEST_CHECK' });

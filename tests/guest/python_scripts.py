@@ -324,7 +324,7 @@ print(sum(a * b for a in y for b in y if a), [[i * j for i in y] for j in y])
 n = 3
 print([n + i for i in range(n)], list(n + i for i in range(n)))
 """,
-    "comprehension_fails": """\
+    "raises_in_a_comprehension": """\
 x = 1
 print([1 // i for i in (1, 0)])
 """,
@@ -717,7 +717,7 @@ x = 2""", {}, 1),
     "return_only_if": ("""\
 if not event:
     return 1
-print('else')""", {"a": 1}, None),
+x = 2""", {"a": 1}, None),
     "return_in_a_long_string": ("""\
 x = '''
 return 1
@@ -874,5 +874,5 @@ BROKEN = {
     "unknown_encoding": ("# coding: klingon\nreturn 1\n", None, None, "klingon"),
     "too_many_parentheses": ("(" * 5000 + ")" * 5000, None, None, ""),
     "too_many_signs": ("-" * 200_000 + "1\n", None, None, ""),
-    "too_long_a_sum": ("return " + "+".join(["1 .x"] * 100_000), None, None, "too deeply"),
+    "too_long_a_sum": ("return " + "+".join(["1 .x"] * 40_000), None, None, "too deeply"),
 }

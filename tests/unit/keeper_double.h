@@ -4,7 +4,7 @@
  * A keeper for tests of mayfly-server: a process of its own that speaks wire/keeper_api.h and plays the cells
  * itself, each as a forked child that speaks wire/guest_api.h. It walls nothing.
  *
- * A cell does what the script says, one command a line (keeper_double.c has the table):
+ * A cell does what the script says, one command a line (cell_double.c has the table):
  *
  *      out some text       (to stdout, with a line break)
  *      result {"a":1}

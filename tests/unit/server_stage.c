@@ -283,3 +283,37 @@ bool comes_true(bool (*condition)(struct stage *stage), struct stage *stage)
         }
         return false;
 }
+
+unsigned long long stage_upload(
+        const struct stage *stage, const char *path, const char *language, const char *code)
+{
+        struct reply reply = stage_post(stage, "/upload",
+                "{\"path\":\"%s\",\"language\":\"%s\",\"code\":\"%s\"}", path, language, code);
+        unsigned long long version = 0;
+        char expected[256];
+        const char *at = strstr(reply.body, "\"version\":");
+
+        assert_non_null(at);
+        version = strtoull(at + strlen("\"version\":"), NULL, 10);
+        snprintf(expected, sizeof expected, "{\"path\":\"%s\",\"language\":\"%s\",\"version\":%llu}", path,
+                language, version);
+        expect(reply, 200, expected);
+        return version;
+}
+
+struct reply stage_run_stored(const struct stage *stage, const char *path, const char *body)
+{
+        char target[300];
+
+        snprintf(target, sizeof target, "/run/%s", path);
+        return stage_ask(stage, "POST", target, NULL, body);
+}
+
+bool stage_is_ready(struct stage *stage)
+{
+        struct reply reply = stage_ask(stage, "GET", "/readyz", NULL, NULL);
+        bool ready = reply.status == 200;
+
+        reply_free(&reply);
+        return ready;
+}

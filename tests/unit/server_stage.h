@@ -43,6 +43,12 @@ struct reply stage_post(const struct stage *stage, const char *target, const cha
         __attribute__((format(printf, 3, 4)));
 /* /run-now of this script (commands of keeper_double.c) in JavaScript. */
 struct reply stage_run(const struct stage *stage, const char *script);
+/* Asserts that it succeeds; returns the version. */
+unsigned long long stage_upload(
+        const struct stage *stage, const char *path, const char *language, const char *code);
+/* POST /run/{path}, which may have a query. */
+struct reply stage_run_stored(const struct stage *stage, const char *path, const char *body);
+bool stage_is_ready(struct stage *stage);
 void reply_free(struct reply *reply);
 
 /* Asks, compares status and whole body, frees. */

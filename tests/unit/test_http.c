@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -1007,6 +1008,32 @@ static void test_a_crowd_at_the_door_does_not_keep_those_inside_waiting(void **s
         world_end(&world);
 }
 
+static void test_running_out_of_descriptors_passes(void **state)
+{
+        struct rlimit before, none_left;
+        struct client client, later;
+        struct world world;
+
+        (void)state;
+        world_begin(&world);
+        client = client_open(&world);
+        getrlimit(RLIMIT_NOFILE, &before);
+        none_left = (struct rlimit){ .rlim_cur = (rlim_t)client.fd + 1, .rlim_max = before.rlim_max };
+        assert_return_code(setrlimit(RLIMIT_NOFILE, &none_left), errno);
+        for (int i = 0; i < 20; i++)
+                client_receive(&client);
+        assert_int_equal(http_server_connections(world.server), 0);
+        assert_return_code(setrlimit(RLIMIT_NOFILE, &before), errno);
+        /* The first one waited in the backlog, or was lost there (valgrind drops it): the next one is served.
+         */
+        later = client_open(&world);
+        client_say(&later, R("GET /later HTTP/1.1") HOST END);
+        client_expect(&later, 200, "GET /later - ");
+        client_close(&later);
+        client_close(&client);
+        world_end(&world);
+}
+
 static void test_draining_ends_idle_connections_and_finishes_answers(void **state)
 {
         struct response response;
@@ -1117,6 +1144,7 @@ int main(void)
                 cmocka_unit_test(test_a_reset_in_mid_answer_harms_nobody),
                 cmocka_unit_test(test_one_connection_too_many_is_told_so),
                 cmocka_unit_test(test_a_crowd_at_the_door_does_not_keep_those_inside_waiting),
+                cmocka_unit_test(test_running_out_of_descriptors_passes),
                 cmocka_unit_test(test_draining_ends_idle_connections_and_finishes_answers),
                 cmocka_unit_test(test_a_server_may_be_freed_in_the_middle_of_everything),
                 cmocka_unit_test(test_a_request_may_be_answered_after_its_client_has_gone),

@@ -1,57 +1,16 @@
 /* What the HTTP API promises, asked of the real mayfly-server. Its cells are played: see keeper_double.h. */
 
 #include <setjmp.h>
-#include <signal.h>
-#include <sqlite3.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
-#include "base/clock.h"
 #include "base/macros.h"
 #include "server_stage.h"
-
-static unsigned long long upload(
-        const struct stage *stage, const char *path, const char *language, const char *code)
-{
-        struct reply reply = stage_post(stage, "/upload",
-                "{\"path\":\"%s\",\"language\":\"%s\",\"code\":\"%s\"}", path, language, code);
-        unsigned long long version = 0;
-        char expected[256];
-        const char *at = strstr(reply.body, "\"version\":");
-
-        assert_non_null(at);
-        version = strtoull(at + strlen("\"version\":"), NULL, 10);
-        snprintf(expected, sizeof expected, "{\"path\":\"%s\",\"language\":\"%s\",\"version\":%llu}", path,
-                language, version);
-        expect(reply, 200, expected);
-        return version;
-}
-
-static struct reply run(const struct stage *stage, const char *path, const char *body)
-{
-        char target[300];
-
-        snprintf(target, sizeof target, "/run/%s", path);
-        return stage_ask(stage, "POST", target, NULL, body);
-}
-
-static bool is_ready(struct stage *stage)
-{
-        struct reply reply = stage_ask(stage, "GET", "/readyz", NULL, NULL);
-        bool ready = reply.status == 200;
-
-        reply_free(&reply);
-        return ready;
-}
 
 static void test_health_and_readiness(void **state)
 {
@@ -60,7 +19,7 @@ static void test_health_and_readiness(void **state)
         (void)state;
         stage_open(&stage, "ALLOW_MISSING_WALLS=landlock,cgroup");
         expect(stage_ask(&stage, "GET", "/healthz", NULL, NULL), 200, "{\"status\":\"ok\"}");
-        assert_true(comes_true(is_ready, &stage));
+        assert_true(comes_true(stage_is_ready, &stage));
         expect(stage_ask(&stage, "GET", "/readyz", NULL, NULL), 200,
                 "{\"store\":\"ok\",\"draining\":false,\"runtimes\":{"
                 "\"python\":{\"up\":true,\"version\":\"CPython 3.test\"},"
@@ -122,24 +81,26 @@ static void test_upload_then_run(void **state)
 
         (void)state;
         stage_open(&stage, NULL);
-        first = upload(&stage, "test/calculator", "javascript", "result 1");
-        second = upload(&stage, "test/calculator", "python", "result 2");
+        first = stage_upload(&stage, "test/calculator", "javascript", "result 1");
+        second = stage_upload(&stage, "test/calculator", "python", "result 2");
         assert_true(first > 1600000000000 && second > first);
         for (int i = 0; i < 10; i++, last = second) {
-                second = upload(&stage, "test/calculator", "python", "result 2");
+                second = stage_upload(&stage, "test/calculator", "python", "result 2");
                 assert_true(second > last);
         }
 
-        expect(run(&stage, "test/calculator", "{}"), 200, "{\"data\":2,\"type\":\"number\"}");
-        expect(run(&stage, "test/calculator", NULL), 200, "{\"data\":2,\"type\":\"number\"}");
+        expect(stage_run_stored(&stage, "test/calculator", "{}"), 200, "{\"data\":2,\"type\":\"number\"}");
+        expect(stage_run_stored(&stage, "test/calculator", NULL), 200, "{\"data\":2,\"type\":\"number\"}");
         snprintf(target, sizeof target, "test/calculator?version=%llu", first);
-        expect(run(&stage, target, "{}"), 200, "{\"data\":1,\"type\":\"number\"}");
-        expect_problem(run(&stage, "test/calculator?version=7", "{}"), 404, "not_found", NULL);
-        expect_problem(run(&stage, "test/calculator?version=0", "{}"), 404, "not_found", NULL);
-        expect_problem(run(&stage, "test/calculator?version=latest", "{}"), 400, "bad_request", NULL);
-        expect_problem(run(&stage, "test/calculator?version=", "{}"), 400, "bad_request", NULL);
-        expect_problem(run(&stage, "test/calculator?version=-1", "{}"), 400, "bad_request", NULL);
-        expect_problem(run(&stage, "test", "{}"), 404, "not_found", NULL);
+        expect(stage_run_stored(&stage, target, "{}"), 200, "{\"data\":1,\"type\":\"number\"}");
+        expect_problem(stage_run_stored(&stage, "test/calculator?version=7", "{}"), 404, "not_found", NULL);
+        expect_problem(stage_run_stored(&stage, "test/calculator?version=0", "{}"), 404, "not_found", NULL);
+        expect_problem(
+                stage_run_stored(&stage, "test/calculator?version=latest", "{}"), 400, "bad_request", NULL);
+        expect_problem(stage_run_stored(&stage, "test/calculator?version=", "{}"), 400, "bad_request", NULL);
+        expect_problem(
+                stage_run_stored(&stage, "test/calculator?version=-1", "{}"), 400, "bad_request", NULL);
+        expect_problem(stage_run_stored(&stage, "test", "{}"), 404, "not_found", NULL);
         stage_close(&stage);
 }
 
@@ -151,12 +112,12 @@ static void test_what_was_uploaded_survives_a_kill(void **state)
 
         (void)state;
         stage_open(&stage, NULL);
-        version = upload(&stage, "kept", "javascript", "result 1");
-        upload(&stage, "kept", "typescript", "result 2");
+        version = stage_upload(&stage, "kept", "javascript", "result 1");
+        stage_upload(&stage, "kept", "typescript", "result 2");
         stage_restart(&stage);
-        expect(run(&stage, "kept", "{}"), 200, "{\"data\":2,\"type\":\"number\"}");
+        expect(stage_run_stored(&stage, "kept", "{}"), 200, "{\"data\":2,\"type\":\"number\"}");
         snprintf(target, sizeof target, "kept?version=%llu", version);
-        expect(run(&stage, target, "{}"), 200, "{\"data\":1,\"type\":\"number\"}");
+        expect(stage_run_stored(&stage, target, "{}"), 200, "{\"data\":1,\"type\":\"number\"}");
         stage_close(&stage);
 }
 
@@ -176,7 +137,7 @@ static void test_a_script_that_does_not_parse_is_not_stored(void **state)
                         422, "syntax_error",
                         "\"error\":{\"name\":\"SyntaxError\",\"message\":\"unexpected\",\"stack\":null,"
                         "\"line\":3,\"column\":7}");
-                expect_problem(run(&stage, "bad", "{}"), 404, "not_found", NULL);
+                expect_problem(stage_run_stored(&stage, "bad", "{}"), 404, "not_found", NULL);
         }
         stage_close(&stage);
 }
@@ -187,9 +148,9 @@ static void test_typescript_is_compiled_once(void **state)
 
         (void)state;
         stage_open(&stage, NULL);
-        upload(&stage, "ts", "typescript", "nothing");
+        stage_upload(&stage, "ts", "typescript", "nothing");
         assert_int_equal(stage.play->started[RUNTIME_TYPESCRIPT], 1);
-        expect(run(&stage, "ts", "{}"), 200, "{\"data\":\"js:1\",\"type\":\"text\"}");
+        expect(stage_run_stored(&stage, "ts", "{}"), 200, "{\"data\":\"js:1\",\"type\":\"text\"}");
         for (int i = 0; i < 3; i++)
                 expect(stage_post(&stage, "/run-now",
                                "{\"language\":\"typescript\",\"code\":\"out hi\\nnothing\"}"),
@@ -384,282 +345,8 @@ static void test_scripts_that_fail(void **state)
                 assert_int_equal(reply.status, 200);
                 reply_free(&reply);
         }
-        upload(&stage, "s", "python", "syntax {\\\"name\\\":\\\"SyntaxError\\\"}");
-        expect_problem(run(&stage, "s", "{}"), 500, "script_error", NULL);
-        stage_close(&stage);
-}
-
-static void test_the_deadline_is_kept(void **state)
-{
-        struct stage stage;
-        uint64_t begin_us, took_ms;
-
-        (void)state;
-        stage_open(&stage, "TIMEOUT_SCRIPT=0.3");
-        assert_true(comes_true(is_ready, &stage));
-        begin_us = clock_us();
-        expect_problem(stage_run(&stage, "out so far\nsleep 9000\nresult 1"), 504, "timeout",
-                "\"stdout\":\"so far\\n\"");
-        took_ms = (clock_us() - begin_us) / 1000;
-        /* libevent's clock moves in steps of 4 ms. */
-        assert_in_range(took_ms, 295, 1500);
-        expect_problem(stage_run(&stage, "close\nsleep 9000"), 504, "timeout", NULL);
-        expect_problem(stage_post(&stage, "/upload",
-                               "{\"path\":\"a\",\"language\":\"python\",\"code\":\"check sleep 9000\"}"),
-                504, "timeout", NULL);
-        expect_problem(run(&stage, "a", "{}"), 404, "not_found", NULL);
-        stage_close(&stage);
-}
-
-/* The answer is out; the cell that will not leave is ended, and its place comes back. */
-static void test_a_cell_that_lingers_is_ended(void **state)
-{
-        struct stage stage;
-        uint64_t begin_us = clock_us();
-
-        (void)state;
-        stage_open(&stage, "MAX_CONTAINERS=1 SPARE_CELLS=0");
-        for (int i = 0; i < 5; i++)
-                expect(stage_run(&stage, "result 1\nsleep 9000"), 200, "{\"data\":1,\"type\":\"number\"}");
-        assert_true(clock_us() - begin_us < 3000000);
-        assert_true(stage.play->killed >= 4);
-        stage_close(&stage);
-}
-
-static bool three_started(struct stage *stage)
-{
-        return stage->play->started[RUNTIME_NODE] >= 3;
-}
-
-static void test_full_queue_says_retry(void **state)
-{
-        static const char body[] = "{\"language\":\"javascript\",\"code\":\"sleep 500\\nresult 1\"}";
-        struct stage stage;
-        struct reply reply;
-        int fds[3];
-
-        (void)state;
-        stage_open(&stage, "MAX_CONTAINERS=2 QUEUE_MAX=1 SPARE_CELLS=1");
-        for (int i = 0; i < 2; i++) {
-                fds[i] = stage_connect(&stage);
-                stage_send(fds[i], "POST", "/run-now", NULL, body);
-        }
-        assert_true(comes_true(three_started, &stage));
-        fds[2] = stage_connect(&stage);
-        stage_send(fds[2], "POST", "/run-now", NULL, body);
-        usleep(50000);
-        reply = stage_run(&stage, "result 1");
-        assert_non_null(strstr(reply.head, "Retry-After: 1\r\n"));
-        expect_problem(reply, 429, "queue_full", NULL);
-        for (int i = 0; i < 3; i++) {
-                expect(stage_receive(fds[i]), 200, "{\"data\":1,\"type\":\"number\"}");
-                close(fds[i]);
-        }
-        stage_close(&stage);
-}
-
-static void test_long_wait_says_retry(void **state)
-{
-        struct stage stage;
-        struct reply reply;
-        int fd;
-
-        (void)state;
-        stage_open(&stage, "MAX_CONTAINERS=1 QUEUE_TIMEOUT=0.1");
-        fd = stage_connect(&stage);
-        stage_send(fd, "POST", "/run-now", NULL,
-                "{\"language\":\"javascript\",\"code\":\"sleep 500\\nresult 1\"}");
-        usleep(100000);
-        reply = stage_run(&stage, "result 1");
-        assert_non_null(strstr(reply.head, "Retry-After: "));
-        assert_non_null(strstr(reply.head, "queue;dur=1"));
-        expect_problem(reply, 429, "queue_full", "QUEUE_TIMEOUT");
-        expect(stage_receive(fd), 200, "{\"data\":1,\"type\":\"number\"}");
-        close(fd);
-        stage_close(&stage);
-}
-
-static bool one_killed(struct stage *stage)
-{
-        return stage->play->killed >= 1;
-}
-
-static void test_a_client_that_leaves_takes_its_call_along(void **state)
-{
-        struct linger reset = { .l_onoff = 1 };
-        struct stage stage;
-        int fd;
-
-        (void)state;
-        stage_open(&stage, "MAX_CONTAINERS=1");
-        for (int i = 0; i < 2; i++) {
-                stage.play->killed = 0;
-                fd = stage_connect(&stage);
-                stage_send(fd, "POST", "/run-now", NULL,
-                        i ? "{\"language\":\"typescript\",\"code\":\"sleep 9000\"}"
-                          : "{\"language\":\"javascript\",\"code\":\"sleep 9000\"}");
-                usleep(100000);
-                setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-                close(fd);
-                assert_true(comes_true(one_killed, &stage));
-        }
-        expect(stage_run(&stage, "result 1"), 200, "{\"data\":1,\"type\":\"number\"}");
-        stage_close(&stage);
-}
-
-static bool spares_wait(struct stage *stage)
-{
-        return stage->play->alive == 4;
-}
-
-static void test_spares_wait_and_are_replaced(void **state)
-{
-        struct stage stage;
-
-        (void)state;
-        stage_open(&stage, "SPARE_CELLS=2 MAX_CONTAINERS=1");
-        assert_true(comes_true(spares_wait, &stage));
-        assert_int_equal(stage.play->started[RUNTIME_TYPESCRIPT], 0);
-        for (int i = 0; i < 50; i++)
-                expect(stage_run(&stage, "result 1"), 200, "{\"data\":1,\"type\":\"number\"}");
-        assert_true(comes_true(spares_wait, &stage));
-        assert_true(stage.play->most_alive <= 1 + 2 * 2);
-        stage_close(&stage);
-}
-
-static bool cells_killed(struct stage *stage)
-{
-        return stage->play->kill_idle == 0;
-}
-
-static void test_a_spare_that_died_costs_no_call(void **state)
-{
-        struct stage stage;
-
-        (void)state;
-        stage_open(&stage, "SPARE_CELLS=2");
-        for (int i = 0; i < 5; i++) {
-                assert_true(comes_true(spares_wait, &stage));
-                stage.play->kill_idle = 1;
-                assert_true(comes_true(cells_killed, &stage));
-                expect(stage_run(&stage, "result 1"), 200, "{\"data\":1,\"type\":\"number\"}");
-        }
-        stage.play->down = 1;
-        expect(stage_run(&stage, "result 1"), 200, "{\"data\":1,\"type\":\"number\"}");
-        stage_close(&stage);
-}
-
-static void test_cells_that_never_live(void **state)
-{
-        struct stage stage;
-        int started;
-
-        (void)state;
-        stage_open(&stage, "SPARE_CELLS=0");
-        stage.play->refuse = 1;
-        expect_problem(stage_run(&stage, "result 1"), 502, "cell_lost", NULL);
-        stage.play->refuse = 0;
-        stage.play->die_early = 1;
-        expect_problem(stage_run(&stage, "result 1"), 502, "cell_lost", NULL);
-        stage.play->die_early = 0;
-        stage.play->report_wall = 1;
-        expect_problem(stage_run(&stage, "result 1"), 502, "cell_lost", NULL);
-        stage.play->report_wall = 0;
-        expect(stage_run(&stage, "result 1"), 200, "{\"data\":1,\"type\":\"number\"}");
-        stage_close(&stage);
-
-        /* Spares that cannot live are not asked for without end. */
-        stage_open(&stage, "SPARE_CELLS=1");
-        stage.play->die_early = 1;
-        usleep(500000);
-        started = stage.play->started[RUNTIME_NODE];
-        assert_true(started <= 6);
-        stage_close(&stage);
-}
-
-static sqlite3 *lock_store(const struct stage *stage)
-{
-        char file[128];
-        sqlite3 *db;
-
-        snprintf(file, sizeof file, "%s/mayfly.db", stage->directory);
-        assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
-        assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
-        return db;
-}
-
-static void test_known_functions_run_while_the_store_fails(void **state)
-{
-        struct stage stage;
-        struct reply reply;
-        sqlite3 *db;
-
-        (void)state;
-        stage_open(&stage, NULL);
-        upload(&stage, "known", "javascript", "result 1");
-        db = lock_store(&stage);
-        reply = stage_post(
-                &stage, "/upload", "{\"path\":\"known\",\"language\":\"python\",\"code\":\"result 2\"}");
-        assert_non_null(strstr(reply.head, "Retry-After: "));
-        expect_problem(reply, 503, "store_unavailable", NULL);
-        expect(run(&stage, "known", "{}"), 200, "{\"data\":1,\"type\":\"number\"}");
-        assert_false(is_ready(&stage));
-        sqlite3_close(db);
-        assert_true(comes_true(is_ready, &stage));
-        upload(&stage, "known", "javascript", "result 3");
-        expect(run(&stage, "known", "{}"), 200, "{\"data\":3,\"type\":\"number\"}");
-        stage_close(&stage);
-}
-
-static void test_draining_finishes_what_runs(void **state)
-{
-        struct stage stage;
-        int fd;
-
-        (void)state;
-        stage_open(&stage, NULL);
-        fd = stage_connect(&stage);
-        stage_send(fd, "POST", "/run-now", NULL,
-                "{\"language\":\"javascript\",\"code\":\"sleep 300\\nresult 1\"}");
-        usleep(100000);
-        stage.play->drain = 1;
-        usleep(50000);
-        kill(stage.server, SIGTERM); /* a Ctrl-C reaches the whole terminal */
-        expect(stage_receive(fd), 200, "{\"data\":1,\"type\":\"number\"}");
-        close(fd);
-        stage_close(&stage);
-}
-
-static void test_draining_has_an_end(void **state)
-{
-        struct stage stage;
-        uint64_t begin_us;
-        int fd;
-
-        (void)state;
-        stage_open(&stage, "DRAIN_TIMEOUT=0.3");
-        fd = stage_connect(&stage);
-        stage_send(fd, "POST", "/run-now", NULL,
-                "{\"language\":\"javascript\",\"code\":\"sleep 9000\\nresult 1\"}");
-        usleep(100000);
-        begin_us = clock_us();
-        stage_close(&stage);
-        assert_true(clock_us() - begin_us < 2000000);
-        close(fd);
-}
-
-static void test_without_a_keeper_the_server_exits(void **state)
-{
-        struct stage stage;
-        int status;
-
-        (void)state;
-        stage_open(&stage, NULL);
-        assert_true(comes_true(is_ready, &stage));
-        kill(stage.keeper, SIGKILL);
-        waitpid(stage.server, &status, 0);
-        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
-        stage_restart(&stage);
+        stage_upload(&stage, "s", "python", "syntax {\\\"name\\\":\\\"SyntaxError\\\"}");
+        expect_problem(stage_run_stored(&stage, "s", "{}"), 500, "script_error", NULL);
         stage_close(&stage);
 }
 
@@ -678,18 +365,6 @@ int main(void)
                 cmocka_unit_test(test_input_arrives_as_it_was_sent),
                 cmocka_unit_test(test_what_comes_back),
                 cmocka_unit_test(test_scripts_that_fail),
-                cmocka_unit_test(test_the_deadline_is_kept),
-                cmocka_unit_test(test_a_cell_that_lingers_is_ended),
-                cmocka_unit_test(test_full_queue_says_retry),
-                cmocka_unit_test(test_long_wait_says_retry),
-                cmocka_unit_test(test_a_client_that_leaves_takes_its_call_along),
-                cmocka_unit_test(test_spares_wait_and_are_replaced),
-                cmocka_unit_test(test_a_spare_that_died_costs_no_call),
-                cmocka_unit_test(test_cells_that_never_live),
-                cmocka_unit_test(test_known_functions_run_while_the_store_fails),
-                cmocka_unit_test(test_draining_finishes_what_runs),
-                cmocka_unit_test(test_draining_has_an_end),
-                cmocka_unit_test(test_without_a_keeper_the_server_exits),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,98 @@
+"""The runtime in C (tests/fake): walls, frames and the life of a call without an interpreter, so also under sanitizers.
+
+Its scripts are a word and an argument; `make asan` runs this file with everything built for ASan and UBSan.
+"""
+
+import errno
+import re
+import threading
+
+import pytest
+from conftest import started
+
+
+@pytest.fixture(scope="module")
+def fake(tmp_path_factory):
+    yield from started(tmp_path_factory, "fake", RUNTIMES="fake", TIMEOUT_SCRIPT="2", OUTPUT_MAX_SIZE="256k", MAX_PROCESSES_PER_CONTAINER=20)
+
+
+def test_input_comes_back_to_the_byte(fake):
+    answer = fake.post("/run-now", b'{"language":"python","code":"echo","input":{"b":1.50,"a":123456789012345678901234567890,"a ":[1e2]}}')
+    assert answer.body == b'{"data":{"b":1.50,"a":123456789012345678901234567890,"a ":[1e2]},"type":"json"}'
+
+
+def test_stdout_is_the_result_when_nothing_is_returned(fake):
+    assert fake.python('print {"a": [1]}').data == {"a": [1]}
+    assert fake.python("print hello there").json == {"data": "hello there", "type": "text"}
+
+
+def test_a_cell_is_walled(fake):
+    status = dict(re.findall(r"^(\w+):\s+(.*)$", fake.python("status").data, re.M))
+    assert status["Pid"] == "2" and status["PPid"] == "0"
+    assert {status[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
+    assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
+    assert int(status["Uid"].split()[0]) >= fake.uid_base + 64
+
+
+@pytest.mark.parametrize("path, expected", [
+    ("/etc/shadow", -errno.ENOENT), ("/root", -errno.ENOENT), ("/sys", -errno.ENOENT), ("/usr/bin/env", -errno.ENOENT),
+    ("/proc/1/status", -errno.ENOENT), ("/proc/kcore", -errno.ENOENT), ("/dev/mem", -errno.ENOENT), ("/dev/null", 0), ("/proc/self/status", 0),
+])
+def test_only_the_small_root_can_be_read(fake, path, expected):
+    assert fake.python(f"open {path}").data == expected
+
+
+@pytest.mark.parametrize("path", ["/x", "/etc/x", "/usr/lib/x", "/mayfly/guest/x", "/dev/x", "/proc/self/oom_score_adj"])
+def test_nothing_can_be_written_outside_tmp(fake, path):
+    assert fake.python(f"create {path}").data in (-errno.EROFS, -errno.EACCES)
+
+
+def test_tmp_is_empty_for_every_cell(fake):
+    for _ in range(20):
+        assert fake.python("open /tmp/left-behind").data == -errno.ENOENT
+        assert fake.python("create /tmp/left-behind").data == 0
+
+
+@pytest.mark.parametrize("number", [101, 165, 272, 298, 308, 321, 323, 425, 434, 250, 105, 117, 126, 317, 999])
+def test_calls_that_no_script_needs_are_refused(fake, number):
+    assert fake.python(f"syscall {number}").data == -errno.EPERM
+
+
+def test_limits_have_their_own_codes(fake):
+    assert fake.python("memory 400000000").code == "memory_limit"
+    assert fake.python("flood 4000000").code == "output_limit"
+    assert fake.python("fork 100").data == 19
+
+
+def test_a_call_is_ended_at_its_deadline_with_what_it_had_printed(fake):
+    answer = fake.python("sleep 30")
+    assert answer.status == 504 and answer.code == "timeout"
+    assert answer.json["stdout"] == "before the sleep\n"
+
+
+@pytest.mark.parametrize("end, message", [("exit 7", "status 7"), ("signal 11", "signal 11"), ("signal 9", "signal 9")])
+def test_a_bad_end_is_told(fake, end, message):
+    answer = fake.python(end)
+    assert answer.status == 500 and answer.code == "script_error" and message in answer.json["detail"]
+
+
+@pytest.mark.parametrize("frame, code", [("99 2", "cell_lost"), ("64 2", "cell_lost"), ("65 4000000000", "output_limit"), ("65 10", "cell_lost"), ("67 2", None)])
+def test_a_hostile_frame_costs_its_own_call(fake, frame, code):
+    answer = fake.python(f"raw {frame}")
+    assert answer.status >= 500 and (code is None or answer.code == code)
+    assert fake.python("json 1").data == 1
+
+
+def test_many_at_once_all_come_back(fake):
+    answers = []
+
+    def client(number):
+        for i in range(25):
+            answers.append(fake.post("/run-now", {"language": "python", "code": "echo", "input": [number, i]}).data == [number, i])
+
+    threads = [threading.Thread(target=client, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == [True] * 200
