@@ -123,11 +123,12 @@ function emitOrLeave(name, rest) {
 
 function leave(code) {
   if (!isCell) return reallyExit(code);
-  const status = Number(process.exitCode ?? code ?? 0);
+  let status = Number(process.exitCode ?? code ?? 0);
   if (!isLeaving) {
     isLeaving = true; // describing an error may run the script's code, which may exit
     const word = finalWord(status);
     if (word) send(word.kind, word.body);
+    if (word?.kind === addon.FRAME_ERROR) status ||= 1;
   }
   end(status);
 }

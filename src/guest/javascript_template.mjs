@@ -10,7 +10,7 @@ export const selfTest = selfTestJavaScript;
 
 const ROUNDS = 4;
 const MODULES =
-  'assert buffer crypto events fs/promises os path querystring stream string_decoder timers/promises url util';
+  'assert buffer crypto events fs/promises os path stream string_decoder timers/promises url util';
 
 // What most scripts touch. None of it may keep a random number, a timer or a handle: all cells inherit it.
 const USUAL = `

@@ -182,8 +182,8 @@ const errors = [
 describe('a script fails by', { concurrency: 2 }, () => {
   for (const [what, code, message, line, column] of errors) {
     test(what, async () => {
-      const { kind, body, frames, stderr } = await run(code);
-      assert.equal(kind, 'FRAME_ERROR');
+      const { kind, body, frames, stderr, status } = await run(code);
+      assert.deepEqual([kind, status], ['FRAME_ERROR', 1]);
       assert.equal(frames, 1);
       assert.match(body.message, message);
       assert.equal(body.line, line);
