@@ -366,6 +366,8 @@ static const struct {
         { "GUEST_TYPESCRIPT", GUEST_TYPESCRIPT },
 };
 
+int32_t NODE_API_MODULE_GET_API_VERSION(void); /* defined by the next line */
+
 NAPI_MODULE_INIT()
 {
         for (size_t i = 0; i < ARRAY_SIZE(functions); i++) {

@@ -443,11 +443,20 @@ void cell_kill(struct cell *cell)
                 log_error("cell.kill", "cell=%llu error=memory", (unsigned long long)cell->id);
 }
 
+/* A cell that was killed may leave half a frame; one that ended by itself has broken the protocol. */
+static bool cell_left_half_a_frame(const struct cell *cell, const struct keeper_done *done)
+{
+        return cell->phase != CELL_SPOKEN && cell->inbox.length > 0 && done->outcome == CELL_EXITED &&
+               done->code == 0;
+}
+
 /* Its last words, then the news, then nothing. */
 void cell_finish(struct cell *cell, const struct keeper_done *done)
 {
         if (!cell->muted) {
                 cell_read(cell);
+                if (cell_left_half_a_frame(cell, done))
+                        cell_misbehave(cell, "half a frame");
                 if (cell->has_call && !cell->muted && !cell->full && cell_drain(cell) == CELL_FULL)
                         cell_tell(cell, &(struct cell_notice){ .news = CELL_OUTPUT_FULL });
         }

@@ -32,6 +32,9 @@
 #include "store/store.h"
 
 enum { HEADER_FIELDS_MAX = 100, DRAIN_LOOK_MS = 10 };
+enum {
+        EXIT_UNUSABLE = 2
+}; /* it cannot start with these settings, and has said why: the keeper does not try again */
 
 struct server {
         struct settings settings;
@@ -251,10 +254,12 @@ int main(void)
                 if (r != 0)
                         log_error("server.start", "step=%s error=\"%s\"", steps[i].name, strerror(abs(r)));
         }
-        if (r == 0) {
-                log_info("server.start", "version=%s", MAYFLY_VERSION);
-                r = event_base_dispatch(server.base) < 0 ? -EIO : 0;
+        if (r != 0) {
+                server_deinit(&server);
+                return EXIT_UNUSABLE;
         }
+        log_info("server.start", "version=%s", MAYFLY_VERSION);
+        r = event_base_dispatch(server.base);
         server_deinit(&server);
-        return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
