@@ -26,16 +26,25 @@ enum {
         TEST_TIMEOUT_US = 30000000,
         RETRY_US = 100000, /* doubled with each failure */
         FAILURES_MAX = 6,  /* then calls for it are refused until it comes up */
-        ARGUMENTS_MAX = 8,
+        ARGUMENTS_MAX = 10,
         TEMPLATE_TMP_BYTES = 16 << 20,
 };
 
-/* "@python" stands for the interpreter's path inside. */
+/*
+ * "@python" is the interpreter's path inside; "@heap" tells V8 how much memory a cell has, so that it
+ * collects garbage in time.
+ * --single-threaded because only the forking thread goes on in a fork; large pages make forks copy fewer page
+ * tables;
+ * --disable-sigusr1 spares the inspector's thread (docs/decisions/0004-node.md).
+ */
+#define NODE                                                                                                 \
+        "/mayfly/node", "--single-threaded", "--disable-sigusr1", "--disable-warning=ExperimentalWarning",   \
+                "@heap"
+
 static const char *const commands[RUNTIME_COUNT][ARGUMENTS_MAX] = {
         [RUNTIME_PYTHON] = { "@python", "-I", "-B", "/mayfly/guest/boot.py" },
-        [RUNTIME_NODE] = { "/mayfly/node", "--single-threaded", "/mayfly/guest/boot.mjs", "javascript" },
-        [RUNTIME_TYPESCRIPT] = { "/mayfly/node", "--single-threaded", "/mayfly/guest/boot.mjs",
-                "typescript" },
+        [RUNTIME_NODE] = { NODE, "/mayfly/guest/boot.mjs", "javascript" },
+        [RUNTIME_TYPESCRIPT] = { NODE, "/mayfly/guest/boot.mjs", "typescript" },
         [RUNTIME_FAKE] = { "/mayfly/guest/mayfly-fake" },
 };
 
@@ -92,11 +101,19 @@ static void __attribute__((noreturn))
 template_main(struct keeper *keeper, const struct template *template, int control)
 {
         const char *arguments[ARGUMENTS_MAX];
+        char heap[64];
         int r;
 
-        memcpy(arguments, commands[template->runtime], sizeof arguments);
-        if (strcmp(arguments[0], "@python") == 0)
-                arguments[0] = keeper->python;
+        snprintf(heap, sizeof heap, "--max-old-space-size=%llu",
+                (unsigned long long)(keeper->settings.max_memory_bytes >> 20));
+        for (size_t i = 0; i < ARGUMENTS_MAX; i++) {
+                const char *word = commands[template->runtime][i];
+
+                arguments[i] = !word                          ? NULL
+                               : strcmp(word, "@python") == 0 ? keeper->python
+                               : strcmp(word, "@heap") == 0   ? heap
+                                                              : word;
+        }
         r = template_enter(keeper, control);
         if (r == 0) {
                 execve(arguments[0], (char *const *)arguments, environment);
