@@ -130,6 +130,8 @@ static struct PyModuleDef module = {
         .m_methods = methods,
 };
 
+PyMODINIT_FUNC PyInit_mayfly_guest(void); /* what the interpreter looks for */
+
 PyMODINIT_FUNC PyInit_mayfly_guest(void)
 {
         PyObject *object = PyModule_Create(&module);

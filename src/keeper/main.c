@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -53,6 +54,7 @@ static int (*const steps[])(struct keeper *keeper, char *error, size_t size) = {
 static int prepare_privileges(struct keeper *keeper, char *error, size_t size)
 {
         uint64_t permitted = 0;
+        struct rlimit files;
         int r;
 
         (void)keeper;
@@ -73,6 +75,11 @@ static int prepare_privileges(struct keeper *keeper, char *error, size_t size)
                 r = capabilities_bound(capability_keeper_set);
         if (r == 0)
                 r = capabilities_keep(permitted & capability_keeper_set, 0);
+        /* A slot takes some ten descriptors. */
+        if (r == 0 && getrlimit(RLIMIT_NOFILE, &files) == 0) {
+                files.rlim_cur = files.rlim_max;
+                setrlimit(RLIMIT_NOFILE, &files);
+        }
         /* Orphans of a dead template come to us, to be reaped. */
         if (r == 0 && prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
                 r = -errno;

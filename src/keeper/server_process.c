@@ -110,7 +110,8 @@ int server_open_socket(struct keeper *keeper, char *error, size_t error_size)
         return 0;
 }
 
-/* A root like the cells', and in it the data directory and the server's own /proc: nothing else of the host. */
+/* A root like the cells', and in it the data directory and the server's own /proc: nothing else of the host.
+ */
 static int server_enter(struct keeper *keeper, int control, int program)
 {
         int fds[] = { control, keeper->listen_fd, program };

@@ -205,7 +205,7 @@ static int open_v2(struct cgroups *cgroups, const char *parent, pid_t pid, char 
 
         walls = delegate(base, walls, problem, size);
         r = add_tree(cgroups, base, pid, walls, problem, size);
-        if (r < 0 || cgroups->n_trees == 0)
+        if (r < 0 || !cgroups->trees[0].path)
                 return r;
         cgroups->walls = delegate(cgroups->trees[0].path, walls, problem, size);
         cgroups->trees[0].walls = cgroups->walls;
@@ -339,7 +339,9 @@ static int set_limits(
 int cgroup_new(const struct cgroups *cgroups, const char *name, const struct cgroup_limits *limits,
         struct cgroup *ret_cgroup)
 {
-        struct cgroup cgroup = { .cgroups = cgroups, .directories = { -1, -1, -1 }, .joins = { -1, -1, -1 } };
+        struct cgroup cgroup = {
+                .cgroups = cgroups, .directories = { -1, -1, -1 }, .joins = { -1, -1, -1 }, .peak = -1
+        };
         int r = 0;
 
         snprintf(cgroup.name, sizeof cgroup.name, "%s", name);
@@ -358,6 +360,9 @@ int cgroup_new(const struct cgroups *cgroups, const char *name, const struct cgr
                                 cgroup.directories[i], names[cgroups->version].join, O_WRONLY | O_CLOEXEC);
                 if (r == 0 && cgroup.joins[i] < 0)
                         r = -errno;
+                if (r == 0 && cgroup.peak < 0)
+                        cgroup.peak = openat(
+                                cgroup.directories[i], names[cgroups->version].peak, O_RDWR | O_CLOEXEC);
                 if (r == 0 && limits)
                         r = set_limits(cgroups, i, cgroup.directories[i], limits);
         }
@@ -375,6 +380,8 @@ void cgroup_deinit(struct cgroup *cgroup)
                 fd_closep(&cgroup->directories[i]);
                 fd_closep(&cgroup->joins[i]);
         }
+        if (cgroup->n_trees > 0)
+                fd_closep(&cgroup->peak);
         cgroup->n_trees = 0;
 }
 
@@ -410,25 +417,29 @@ static uint64_t since(uint64_t *last, uint64_t now)
         return difference;
 }
 
+/* Reads the mark and starts it anew: v1, and v2 since 6.12, where the new start holds for the descriptor that
+ * wrote it. */
+static uint64_t read_peak(const struct cgroup *cgroup)
+{
+        char text[32] = "";
+
+        if (cgroup->peak < 0 || pread(cgroup->peak, text, sizeof text - 1, 0) <= 0 ||
+                pwrite(cgroup->peak, "0", 1, 0) != 1)
+                return 0;
+        return strtoull(text, NULL, 10);
+}
+
 void cgroup_read(struct cgroup *cgroup, struct cgroup_usage *ret_usage)
 {
         const struct cgroups *cgroups = cgroup->cgroups;
 
-        *ret_usage = (struct cgroup_usage){ 0 };
+        *ret_usage = (struct cgroup_usage){ .peak_memory_bytes = read_peak(cgroup) };
         for (size_t i = 0; i < cgroup->n_trees; i++) {
                 int directory = cgroup->directories[i];
-                char text[64];
 
-                if (cgroups->trees[i].walls & MEMORY) {
+                if (cgroups->trees[i].walls & MEMORY)
                         ret_usage->memory_kills = since(&cgroup->memory_kills,
                                 read_counter(directory, names[cgroups->version].kills, "oom_kill"));
-                        if (read_at(directory, names[cgroups->version].peak, text, sizeof text) == 0)
-                                ret_usage->peak_memory_bytes = strtoull(text, NULL, 10);
-                        /* v1, and v2 since 6.12; older ones keep the mark of the slot's whole life, which is
-                         * then worth nothing. */
-                        if (write_at(directory, names[cgroups->version].peak, "0") < 0)
-                                ret_usage->peak_memory_bytes = 0;
-                }
                 if (cgroups->trees[i].walls & PIDS)
                         ret_usage->process_refusals = since(
                                 &cgroup->process_refusals, read_counter(directory, "pids.events", "max"));

@@ -37,6 +37,7 @@ struct cgroup {
         size_t n_trees;
         int directories[CGROUP_TREES_MAX];
         int joins[CGROUP_TREES_MAX];
+        int peak; /* the memory high-water mark; v2 resets it for this very descriptor; -1: not told */
         uint64_t memory_kills, process_refusals;
 };
 

@@ -52,8 +52,8 @@ static const struct {
 #define READ (FS_READ_FILE | FS_READ_DIR)
 
 /*
- * All that there is may be read: the root holds nothing but interpreters and libraries. Nothing may be executed: interpreters are
- * forked, and libraries are mapped, which Landlock does not count as executing.
+ * All that there is may be read: the root holds nothing but interpreters and libraries. Nothing may be
+ * executed: interpreters are forked, and libraries are mapped, which Landlock does not count as executing.
  */
 static const struct {
         const char *path;
