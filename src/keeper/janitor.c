@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -27,6 +28,7 @@ janitor_main(const struct cgroups *cgroups, const char *root_path, int pipe_fd)
                 log_error("janitor.cgroups",
                         "some cgroups named %s could not be removed: processes in them do not die",
                         cgroups->trees[0].path);
+        umount2(root_path, MNT_DETACH); /* one that was started late shares the keeper's mounts */
         if (rmdir(root_path) < 0 && errno != ENOENT)
                 log_error("janitor.root", "cannot remove %s: %s", root_path, strerror(errno));
         _exit(0);

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
@@ -17,6 +18,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "keeper/janitor.h"
 #include "keeper/server_process.h"
 #include "keeper/slot.h"
 #include "keeper/template.h"
@@ -159,14 +161,23 @@ static void keeper_drain(struct keeper *keeper)
         keeper_tell_server(keeper, &message, sizeof message);
 }
 
+int keeper_start_janitor(struct keeper *keeper)
+{
+        char root_path[64];
+
+        fd_closep(&keeper->janitor_fd);
+        keeper->janitor_pid = 0;
+        snprintf(root_path, sizeof root_path, ROOTFS_PATH, getpid());
+        return janitor_start(&keeper->cgroups, root_path, &keeper->janitor_pid, &keeper->janitor_fd);
+}
+
 static void child_ended(struct keeper *keeper, pid_t pid, int status)
 {
         if (pid == keeper->server_pid)
                 server_died(keeper, status);
         if (pid == keeper->janitor_pid) {
-                log_error("janitor.down",
-                        "restart mayfly: without it, a killed keeper would leave its cgroups behind");
-                keeper->janitor_pid = 0;
+                log_warn("janitor.down", "started anew");
+                keeper_start_janitor(keeper);
         }
         for (int i = 0; i < RUNTIME_COUNT; i++) {
                 if (keeper->templates[i].pid == pid)

@@ -87,6 +87,8 @@ void keeper_report_done(
         struct keeper *keeper, bool selftest, enum runtime runtime, const struct keeper_done *done);
 /* Sends a packet to the server, if there is one. */
 void keeper_tell_server(struct keeper *keeper, const void *message, size_t length);
+/* Starts the janitor, at first or again. 0 or negative errno. */
+int keeper_start_janitor(struct keeper *keeper);
 /* Ends the keeper with this exit code. */
 void keeper_stop(struct keeper *keeper, int exit_code);
 

@@ -18,7 +18,6 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/macros.h"
-#include "keeper/janitor.h"
 #include "keeper/keeper.h"
 #include "keeper/server_process.h"
 #include "keeper/slot.h"
@@ -104,13 +103,15 @@ static int prepare_library(struct keeper *keeper, char *error, size_t size)
 
 static int prepare_cgroups(struct keeper *keeper, char *error, size_t size)
 {
-        char root_path[64], problem[ERROR_SIZE];
-        int r = cgroups_open(
-                keeper->settings.cgroup_parent, getpid(), &keeper->cgroups, problem, sizeof problem);
+        const char *parent = keeper->settings.cgroup_parent;
+        char problem[ERROR_SIZE];
+        int r = cgroups_open(parent, getpid(), &keeper->cgroups, problem, sizeof problem);
 
-        snprintf(root_path, sizeof root_path, "/run/mayfly-%d", getpid());
-        if (r == 0)
-                r = janitor_start(&keeper->cgroups, root_path, &keeper->janitor_pid, &keeper->janitor_fd);
+        if (r < 0) {
+                snprintf(error, size, "CGROUP_PARENT=%s: %s", parent ? parent : "", problem);
+                return r;
+        }
+        r = keeper_start_janitor(keeper);
         if (r == 0)
                 r = cgroup_new(&keeper->cgroups, "server", NULL, &keeper->server_group);
         if (r == 0)
@@ -119,16 +120,13 @@ static int prepare_cgroups(struct keeper *keeper, char *error, size_t size)
                 r = cgroup_new(&keeper->cgroups, "anchors", NULL, &keeper->anchor_group);
         if (r < 0)
                 snprintf(error, size, "cannot set up cgroups: %s", strerror(-r));
-        else if (keeper->cgroups.walls !=
-                 ((1u << WALL_CGROUP_MEMORY) | (1u << WALL_CGROUP_PIDS) | (1u << WALL_CGROUP_CPU)))
+        else if (keeper->cgroups.walls != CGROUP_WALLS)
                 log_warn("cgroups.missing", "problem=\"%s\"", problem);
         return r;
 }
 
 static int prepare_walls(struct keeper *keeper, char *error, size_t size)
 {
-        const uint32_t cgroup_walls =
-                1u << WALL_CGROUP_MEMORY | 1u << WALL_CGROUP_PIDS | 1u << WALL_CGROUP_CPU;
         const char *bad;
         uint32_t allowed;
         size_t length;
@@ -138,7 +136,7 @@ static int prepare_walls(struct keeper *keeper, char *error, size_t size)
                         (int)length, bad);
                 return -EINVAL;
         }
-        keeper->walls_missing = walls_missing() | (cgroup_walls & ~keeper->cgroups.walls);
+        keeper->walls_missing = walls_missing() | (CGROUP_WALLS & ~keeper->cgroups.walls);
         for (uint32_t wall = 0; wall < WALL_COUNT; wall++) {
                 if (!(keeper->walls_missing & ~allowed & 1u << wall))
                         continue;

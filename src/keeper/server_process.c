@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <netdb.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,12 +19,13 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/listen.h"
 #include "sandbox/child.h"
 #include "keeper/slot.h"
 #include "keeper/template.h"
 #include "wire/packet.h"
 
-enum { BACKLOG = 512, RETRY_US = 100000, FAILURES_MAX = 8, SERVER_TMP_BYTES = 64 << 20 };
+enum { RETRY_US = 100000, FAILURES_MAX = 8, SERVER_TMP_BYTES = 64 << 20 };
 
 /* A data directory that was filled under another UID_BASE is taken over: the store's own files, no others. */
 static void data_take_over(int directory, uid_t uid)
@@ -72,42 +72,11 @@ int server_open_data(struct keeper *keeper, char *error, size_t error_size)
         return 0;
 }
 
-static int socket_bind(const struct addrinfo *address)
-{
-        _cleanup_(fd_closep) int fd =
-                socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        const int on = 1;
-
-        if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
-                bind(fd, address->ai_addr, address->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0)
-                return -errno;
-        return fd_steal(&fd);
-}
-
 int server_open_socket(struct keeper *keeper, char *error, size_t error_size)
 {
-        const struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE };
-        const struct settings *settings = &keeper->settings;
-        struct addrinfo *addresses;
-        char port[16];
-        int r;
-
-        snprintf(port, sizeof port, "%u", settings->http_port);
-        r = getaddrinfo(settings->http_host, port, &hints, &addresses);
-        if (r != 0) {
-                snprintf(error, error_size, "HTTP_HOST=%s: %s", settings->http_host, gai_strerror(r));
-                return -EINVAL;
-        }
-        r = socket_bind(addresses);
-        freeaddrinfo(addresses);
-        if (r < 0) {
-                snprintf(error, error_size,
-                        "cannot listen on %s port %s: %s; set HTTP_HOST or HTTP_PORT to a free one",
-                        settings->http_host, port, strerror(-r));
-                return r;
-        }
-        keeper->listen_fd = r;
-        return 0;
+        keeper->listen_fd =
+                listen_open(keeper->settings.http_host, keeper->settings.http_port, error, error_size);
+        return keeper->listen_fd < 0 ? keeper->listen_fd : 0;
 }
 
 /* A root like the cells', and in it the data directory and the server's own /proc: nothing else of the host.

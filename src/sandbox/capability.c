@@ -15,9 +15,8 @@ const uint64_t capability_template_set =
 
 /*
  * Beyond what it hands to templates: NET_ADMIN brings a slot's loopback up, NET_BIND_SERVICE binds port 80,
- * KILL ends other users' processes, CHOWN gives DATA_DIR to the server, SETPCAP bounds its children,
- * SYS_PTRACE joins namespaces of another user's process, DAC_* open what the operator configured below
- * private directories, SYS_RESOURCE (if there) raises hard limits.
+ * KILL ends other users' processes, CHOWN gives DATA_DIR to the server, SETPCAP bounds its children, DAC_*
+ * open what the operator configured below private directories, SYS_RESOURCE (if there) raises hard limits.
  */
 const uint64_t capability_keeper_set =
         BIT(CAP_SYS_ADMIN) | BIT(CAP_SYS_CHROOT) | BIT(CAP_SETUID) | BIT(CAP_SETGID) | BIT(CAP_NET_ADMIN) |

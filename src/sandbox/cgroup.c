@@ -157,6 +157,11 @@ static int open_v1(struct cgroups *cgroups, const char *parent, pid_t pid, char 
                         continue;
                 }
                 snprintf(base, sizeof base, ROOT "/%s%s", controllers[i].name, own);
+                if (parent && access(base, F_OK) < 0) {
+                        snprintf(problem, size, "there is no cgroup %s; make it, or leave the setting out",
+                                base);
+                        return -ENOENT;
+                }
                 /* In a container the hierarchy is often mounted with its own group as the root. */
                 if (access(base, F_OK) < 0)
                         snprintf(base, sizeof base, ROOT "/%s", controllers[i].name);
@@ -197,6 +202,10 @@ static int open_v2(struct cgroups *cgroups, const char *parent, pid_t pid, char 
         int r;
 
         snprintf(base, sizeof base, ROOT "%s%s", parent ? "/" : "", parent ? parent : "");
+        if (access(base, F_OK) < 0) {
+                snprintf(problem, size, "there is no cgroup %s; make it, or leave the setting out", base);
+                return -ENOENT;
+        }
         r = read_at(AT_FDCWD, ROOT "/cgroup.controllers", text, sizeof text);
         if (r < 0)
                 return r;

@@ -12,6 +12,7 @@
 
 #include "sandbox/wall.h"
 
+enum { CGROUP_WALLS = 1 << WALL_CGROUP_MEMORY | 1 << WALL_CGROUP_PIDS | 1 << WALL_CGROUP_CPU };
 enum { CGROUP_TREES_MAX = 3 }; /* v1: one hierarchy a controller; v2: one in all */
 
 struct cgroups {

@@ -259,7 +259,7 @@ int rootfs_build(const struct rootfs_binds *binds, uint32_t first_uid, uint32_t 
         struct builder builder = { .error = error, .error_size = error_size };
         int r;
 
-        if (asprintf(&rootfs.path, "/run/mayfly-%d", getpid()) < 0)
+        if (asprintf(&rootfs.path, ROOTFS_PATH, getpid()) < 0)
                 return -ENOMEM;
         builder.root = rootfs.path;
         if (mkdir(rootfs.path, 0700) < 0 && errno != EEXIST)

@@ -10,6 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Where the root is mounted, by the keeper's pid. */
+#define ROOTFS_PATH "/run/mayfly-%d"
+
 struct rootfs {
         char *path; /* where it is mounted, in the keeper's private namespace; a directory of its own below
                        /run */

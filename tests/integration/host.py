@@ -15,6 +15,8 @@ KEEPER = os.path.join(BUILD, "src/keeper/mayfly-keeper")
 
 DEADLINE_S = 60  # for anything that must happen: generous, since nothing here measures speed
 USER_IDS = 2048  # what one mayfly may use, from UID_BASE on
+FIRST_CELL = 64  # of them; those below are the server's and the templates'
+PROGRAMS = {"server": "mayfly-server", "python": "boot.py", "node": "mayfly-javascript"}
 _uid_bases = itertools.count(300_000 + os.getpid() % 1000 * 40_960, 2 * USER_IDS)
 
 
@@ -164,11 +166,16 @@ class Mayfly(Client):
         return {pid: table[pid][2] for pid in ours}
 
     def pid_of(self, name):
-        """server, or the template of a runtime, as the log names them."""
-        if name == "server":
-            return next(pid for pid, command in self.processes().items() if "mayfly-server" in command)
-        lines = [line for line in self.log().splitlines() if " template.up " in line and f"runtime={name} " in line]
-        return int(lines[-1].partition(" pid=")[2].split()[0])
+        """server, or the template of a runtime."""
+        for pid, command in self.processes().items():
+            if PROGRAMS[name] in command and user_of(pid) in range(self.uid_base, self.uid_base + FIRST_CELL):
+                return pid
+        raise AssertionError(f"no {name} among {self.processes()}")
+
+    def cells(self):
+        """Processes of calls and spares: neither keeper, server nor template."""
+        ids = range(self.uid_base + FIRST_CELL, self.uid_base + USER_IDS)
+        return [pid for pid in self.processes() if user_of(pid) in ids]
 
     def cgroups(self):
         return find_cgroups(f"mayfly-{self.keeper.pid}")
@@ -222,6 +229,13 @@ def process_table():
         if not status["State"].strip().startswith("Z"):
             table[int(name)] = int(status["PPid"]), int(status["Uid"].split()[0]), command
     return table
+
+
+def user_of(pid):
+    try:
+        return os.stat(f"/proc/{pid}").st_uid
+    except OSError:  # it ended meanwhile
+        return None
 
 
 def find_cgroups(name):
