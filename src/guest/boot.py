@@ -22,7 +22,7 @@ import mayfly_report as report  # noqa: E402
 import mayfly_script as script  # noqa: E402
 import mayfly_selftest as selftest  # noqa: E402
 
-# Slow to import and often imported: together about 90 ms that a call would otherwise spend.
+# Slow to import and often imported: together about 0.1 s that a call would otherwise spend.
 WARM_MODULES = """
 abc argparse ast asyncio base64 binascii bisect calendar collections collections.abc concurrent.futures
 contextlib copy csv dataclasses datetime decimal difflib enum fractions functools glob gzip hashlib heapq hmac

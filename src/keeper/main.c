@@ -278,8 +278,8 @@ static int keeper_main(struct keeper *keeper)
                 fprintf(stderr, "mayfly-keeper: %s\n", error[0] ? error : strerror(-r));
                 return EXIT_SETTINGS;
         }
-        log_info("keeper.up", "url=http://%s:%u slots=%zu cgroup=v%d pid=%d", keeper->settings.http_host,
-                keeper->settings.http_port, keeper->n_slots, keeper->cgroups.version, getpid());
+        log_info("keeper.up", "slots=%zu cgroup=v%d pid=%d", keeper->n_slots, keeper->cgroups.version,
+                getpid());
         return keeper_run(keeper);
 }
 

@@ -32,9 +32,8 @@
 #include "store/store.h"
 
 enum { HEADER_FIELDS_MAX = 100, DRAIN_LOOK_MS = 10 };
-enum {
-        EXIT_UNUSABLE = 2
-}; /* it cannot start with these settings, and has said why: the keeper does not try again */
+/* It cannot start with these settings, and has said why: the keeper does not try again. */
+enum { EXIT_UNUSABLE = 2 };
 
 struct server {
         struct settings settings;
@@ -64,6 +63,12 @@ static void server_on_runtime(const struct keeper_runtime *runtime, void *contex
         struct server *server = context;
 
         cells_on_runtime(server->cells, runtime);
+        for (uint32_t i = 0; i < RUNTIME_COUNT; i++) {
+                if (languages_use(&server->languages, i) && !cells_runtime_up(server->cells, i))
+                        return;
+        }
+        log_info("server.ready", "url=http://%s:%u calls_at_a_time=%u", server->settings.http_host,
+                server->settings.http_port, server->settings.max_containers);
 }
 
 static void server_drain_look(evutil_socket_t fd, short what, void *context)

@@ -27,7 +27,9 @@ def check(answer, status, code):
 # 400, 404, 405, 413
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'"a"', b"{'a': 1}", b'{"a":1}x', b"\xff", b'{"a":"\xff"}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"null", b'"a"', b"{'a': 1}", b'{"a":1}x', b"\xff", b'{"a":"\xff"}']
+)
 def test_body_that_is_no_json_object_is_a_bad_request(mayfly, body):
     check(mayfly.post("/run-now", body), 400, "bad_request")
 
@@ -41,7 +43,9 @@ def test_half_a_surrogate_in_code_is_a_bad_request(mayfly):
     check(mayfly.post("/run-now", b'{"language":"python","code":"return \'\\ud800\'"}'), 400, "bad_request")
 
 
-@pytest.mark.parametrize("path", ["/", "/nope", "/upload/x", "/run-nowhere", "/run", "/healthz/x", "/RUN-NOW"])
+@pytest.mark.parametrize(
+    "path", ["/", "/nope", "/upload/x", "/run-nowhere", "/run", "/healthz/x", "/RUN-NOW"]
+)
 def test_unknown_route_is_not_found(mayfly, path):
     check(mayfly.post(path, {}), 404, "not_found")
 
@@ -80,7 +84,11 @@ def test_code_and_body_over_their_limits_are_too_large(strict):
 def test_missing_and_wrong_tokens_are_unauthorized(strict):
     for token in None, "wrong", "first-token,second-token", "first", "first-tokenX", "":
         stranger = Client(strict.port, token)
-        for answer in stranger.python("return 1"), stranger.upload("a", "python", "return 1"), stranger.run("a"):
+        for answer in (
+            stranger.python("return 1"),
+            stranger.upload("a", "python", "return 1"),
+            stranger.run("a"),
+        ):
             check(answer, 401, "unauthorized")
             assert answer.headers["www-authenticate"].startswith("Bearer")
 
@@ -107,7 +115,9 @@ def test_health_needs_no_token(strict):
 def test_full_queue_says_retry(strict):
     """One call runs, one waits; of the others each is turned away."""
     with concurrent.futures.ThreadPoolExecutor(6) as clients:
-        answers = list(clients.map(lambda _: strict.python("import time; time.sleep(0.5); return 1"), range(6)))
+        answers = list(
+            clients.map(lambda _: strict.python("import time; time.sleep(0.5); return 1"), range(6))
+        )
     statuses = sorted(answer.status for answer in answers)
     assert statuses[:2] == [200, 200] and 429 in statuses, answers
     for answer in answers:
@@ -138,7 +148,14 @@ def test_place_that_never_comes_free_says_retry(own):
         ("javascript", "const x = 1;\nthrow new TypeError('no');", "TypeError", "no", 2, None),
         ("javascript", "function f() {\n  null.x;\n}\nreturn f();", "TypeError", None, 2, None),
         ("javascript", "await Promise.reject(new RangeError('later'))", "RangeError", "later", 1, None),
-        ("typescript", "type A = {\n  a: string\n}\nconst f = (x: A): void => {\n  throw new Error('ts')\n}\nf({a: ''})", "Error", "ts", 5, None),
+        (
+            "typescript",
+            "type A = {\n  a: string\n}\nconst f = (x: A): void => {\n  throw new Error('ts')\n}\nf({a: ''})",
+            "Error",
+            "ts",
+            5,
+            None,
+        ),
     ],
 )
 def test_script_that_throws(mayfly, language, code, name, message, line, column):
@@ -162,12 +179,19 @@ def test_output_before_the_failure_is_told(mayfly):
     answer = mayfly.python("import sys\nprint('out')\nprint('err', file=sys.stderr)\n1 / 0")
     problem = check(answer, 500, "script_error")
     assert (problem["stdout"], problem["stderr"]) == ("out\n", "err\n")
-    problem = check(mayfly.javascript("console.log('out'); console.error('err'); throw 1"), 500, "script_error")
+    problem = check(
+        mayfly.javascript("console.log('out'); console.error('err'); throw 1"), 500, "script_error"
+    )
     assert (problem["stdout"], problem["stderr"]) == ("out\n", "err\n")
 
 
 @pytest.mark.parametrize(
-    "language, code", [("python", "import sys; sys.exit(3)"), ("python", "import os; os._exit(3)"), ("javascript", "process.exit(3)")]
+    "language, code",
+    [
+        ("python", "import sys; sys.exit(3)"),
+        ("python", "import os; os._exit(3)"),
+        ("javascript", "process.exit(3)"),
+    ],
 )
 def test_exit_with_a_status_is_an_error(mayfly, language, code):
     problem = check(mayfly.run_now(language, code), 500, "script_error")
@@ -175,7 +199,8 @@ def test_exit_with_a_status_is_an_error(mayfly, language, code):
 
 
 @pytest.mark.parametrize(
-    "language, code", [("python", "print(5)\nimport sys; sys.exit(0)"), ("javascript", "console.log(5); process.exit(0)")]
+    "language, code",
+    [("python", "print(5)\nimport sys; sys.exit(0)"), ("javascript", "console.log(5); process.exit(0)")],
 )
 def test_exit_with_status_0_is_none(mayfly, language, code):
     assert mayfly.run_now(language, code).data == 5
@@ -191,19 +216,25 @@ def test_crash_of_the_interpreter_is_the_script_s_own(mayfly):
 
 
 def test_memory_limit(strict):
-    problem = check(strict.python("print('before', flush=True)\nx = bytearray(200 << 20)\nreturn 1"), 500, "memory_limit")
+    problem = check(
+        strict.python("print('before', flush=True)\nx = bytearray(200 << 20)\nreturn 1"), 500, "memory_limit"
+    )
     assert problem["stdout"] == "before\n"
 
 
 def test_memory_limit_in_javascript(mayfly):
     check(mayfly.javascript("const a = []; for (;;) a.push(Buffer.alloc(1 << 20, 1))"), 500, "memory_limit")
-    check(mayfly.javascript("const a = []; for (;;) a.push({a: a.length, b: [1, 2, 3]})"), 500, "memory_limit")
+    check(
+        mayfly.javascript("const a = []; for (;;) a.push({a: a.length, b: [1, 2, 3]})"), 500, "memory_limit"
+    )
 
 
 def test_output_limit(strict):
     check(strict.python("return 'x' * 70_000"), 500, "output_limit")
     for stream in "stdout", "stderr":
-        problem = check(strict.python(f"import sys\nwhile True: sys.{stream}.write('y' * 1000)"), 500, "output_limit")
+        problem = check(
+            strict.python(f"import sys\nwhile True: sys.{stream}.write('y' * 1000)"), 500, "output_limit"
+        )
         assert problem[stream].startswith("yyyy") and len(problem[stream]) <= 65_536
 
 
@@ -237,7 +268,9 @@ def test_lost_cell_says_it_is_not_the_script_s_fault(own):
     mayfly.stop()
 
 
-@pytest.mark.parametrize("code", ["import time; time.sleep(60)", "while True: pass", "import signal; signal.pause()"])
+@pytest.mark.parametrize(
+    "code", ["import time; time.sleep(60)", "while True: pass", "import signal; signal.pause()"]
+)
 def test_timeout(strict, code):
     started = time.monotonic()
     problem = check(strict.python(f"print('before', flush=True)\n{code}"), 504, "timeout")
@@ -261,7 +294,13 @@ def test_script_that_ignores_signals_times_out_too(strict):
 
 
 def test_next_call_is_served_after_each_kind_of_failure(strict):
-    for code in "1 / 0", "while True: pass", "x = bytearray(200 << 20)", "import os; os.kill(os.getpid(), 9)", "import os; os.close(3)":
+    for code in (
+        "1 / 0",
+        "while True: pass",
+        "x = bytearray(200 << 20)",
+        "import os; os.kill(os.getpid(), 9)",
+        "import os; os.close(3)",
+    ):
         assert strict.python(code).status >= 500 or "close" in code
         assert strict.python("return 'fine'").data == "fine"
 

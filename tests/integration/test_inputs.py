@@ -4,12 +4,17 @@ import json
 
 import pytest
 
-ECHO = {"python": "return [event]", "javascript": "return [event]", "typescript": "return [event] as unknown[]"}
+ECHO = {
+    "python": "return [event]",
+    "javascript": "return [event]",
+    "typescript": "return [event] as unknown[]",
+}
 
 
 @pytest.mark.parametrize("language", ECHO)
 @pytest.mark.parametrize(
-    "value", [{"a": [1, {"b": None}]}, [], [1, "2"], 5, -0.5, True, False, None, "", "plain text", "é😀\u0000\n", {}]
+    "value",
+    [{"a": [1, {"b": None}]}, [], [1, "2"], 5, -0.5, True, False, None, "", "plain text", "é😀\u0000\n", {}],
 )
 def test_any_json_value_arrives_as_itself(mayfly, language, value):
     assert mayfly.run_now(language, ECHO[language], input=value).data == [value]
@@ -44,7 +49,10 @@ def test_integers_arrive_exactly(mayfly):
 
 def test_integers_of_many_digits_arrive_in_python(mayfly):
     number = int("9" * 4000)
-    assert mayfly.python("return event + 1", input=number).body == b'{"data":1' + b"0" * 4000 + b',"type":"number"}'
+    assert (
+        mayfly.python("return event + 1", input=number).body
+        == b'{"data":1' + b"0" * 4000 + b',"type":"number"}'
+    )
 
 
 def test_blanks_and_escapes_in_the_body_do_not_matter(mayfly):

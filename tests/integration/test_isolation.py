@@ -56,7 +56,14 @@ def test_two_cells_at_the_same_time_have_different_users(mayfly):
 
 
 def test_it_cannot_become_root(mayfly):
-    for call in "setuid(0)", "setgid(0)", "setgroups([0])", "setresuid(-1, 0, -1)", "chroot('/tmp')", "nice(-5)":
+    for call in (
+        "setuid(0)",
+        "setgid(0)",
+        "setgroups([0])",
+        "setresuid(-1, 0, -1)",
+        "chroot('/tmp')",
+        "nice(-5)",
+    ):
         assert mayfly.python(f"import os\nos.{call}").error["name"] == "PermissionError", call
 
 
@@ -78,7 +85,13 @@ def test_others_cannot_be_signalled(mayfly):
 
 def test_proc_is_its_own(mayfly):
     """Host processes stay unseen, and so do the kernel's secrets."""
-    for path in "/proc/1/environ", f"/proc/{os.getpid()}/status", "/proc/kcore", "/proc/kmsg", "/proc/sysrq-trigger":
+    for path in (
+        "/proc/1/environ",
+        f"/proc/{os.getpid()}/status",
+        "/proc/kcore",
+        "/proc/kmsg",
+        "/proc/sysrq-trigger",
+    ):
         answer = mayfly.python(f"open({path!r}, 'rb').read(1)")
         assert answer.status == 500, path
 
@@ -112,7 +125,10 @@ return wrote
     assert [path for path in mayfly.python(code).data if not path.startswith("/dev/shm")] == []
 
 
-@pytest.mark.parametrize("path", ["/etc/shadow", "/root", "/home", "/work", "/var", "/sys", "/run", "/boot", "/srv/x", "/etc/hostname"])
+@pytest.mark.parametrize(
+    "path",
+    ["/etc/shadow", "/root", "/home", "/work", "/var", "/sys", "/run", "/boot", "/srv/x", "/etc/hostname"],
+)
 def test_host_files_are_not_there(mayfly, path):
     assert mayfly.python(f"import os\nreturn os.path.exists({path!r})").data is False
 
@@ -136,14 +152,19 @@ def test_tmp_is_private_and_empty_each_time(mayfly):
 
 def test_tmp_of_another_call_is_not_seen(mayfly):
     with concurrent.futures.ThreadPoolExecutor(1) as other:
-        first = other.submit(mayfly.python, "open('/tmp/secret', 'w').write('x')\nimport time\ntime.sleep(2)\nreturn 1")
+        first = other.submit(
+            mayfly.python, "open('/tmp/secret', 'w').write('x')\nimport time\ntime.sleep(2)\nreturn 1"
+        )
         time.sleep(0.7)
         assert mayfly.python("import os\nreturn os.listdir('/tmp')").data == []
         assert first.result().data == 1
 
 
 def test_tmp_has_a_limit(strict):
-    for code in "for n in 1, 2, 3: open(f'/tmp/{n}', 'wb').write(bytes(500_000))", "for n in range(200): open(f'/tmp/{n}', 'w')":
+    for code in (
+        "for n in 1, 2, 3: open(f'/tmp/{n}', 'wb').write(bytes(500_000))",
+        "for n in range(200): open(f'/tmp/{n}', 'w')",
+    ):
         answer = strict.python(code)
         assert (answer.status, answer.code) == (500, "script_error"), answer
         assert "No space left" in answer.error["message"]
@@ -206,7 +227,11 @@ def test_loopback_works_and_is_its_own(mayfly):
 
 @pytest.mark.parametrize("family", ["AF_PACKET", "AF_NETLINK", "AF_ALG", "AF_VSOCK", "AF_BLUETOOTH"])
 def test_odd_socket_families_are_refused(mayfly, family):
-    kind = "SOCK_SEQPACKET" if family in ("AF_ALG", "AF_BLUETOOTH") else "SOCK_RAW" if family != "AF_VSOCK" else "SOCK_STREAM"
+    kind = (
+        "SOCK_SEQPACKET"
+        if family in ("AF_ALG", "AF_BLUETOOTH")
+        else "SOCK_RAW" if family != "AF_VSOCK" else "SOCK_STREAM"
+    )
     assert mayfly.python(f"import socket\nsocket.socket(socket.{family}, socket.{kind})").status == 500
 
 
@@ -220,15 +245,35 @@ def test_raw_sockets_are_refused(mayfly):
 def test_environment_holds_nothing_of_the_host(mayfly):
     os.environ["MAYFLY_CANARY"] = "canary"
     names = set(mayfly.python("import os\nreturn dict(os.environ)").data)
-    assert names <= {"PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"}
-    assert set(mayfly.javascript("return process.env").data) <= names | {"NODE_PATH", "UV_THREADPOOL_SIZE", "NODE_OPTIONS"}
+    assert names <= {
+        "PATH",
+        "HOME",
+        "TMPDIR",
+        "LANG",
+        "LC_ALL",
+        "LC_CTYPE",
+        "TZ",
+        "OPENBLAS_NUM_THREADS",
+        "OMP_NUM_THREADS",
+    }
+    assert set(mayfly.javascript("return process.env").data) <= names | {
+        "NODE_PATH",
+        "UV_THREADPOOL_SIZE",
+        "NODE_OPTIONS",
+    }
 
 
 @pytest.mark.parametrize("file", ["environ", "cmdline", "maps", "mountinfo", "cgroup", "auxv"])
 def test_proc_self_tells_nothing_of_the_host(mayfly, file):
     code = f"try: return 'is ' + open('/proc/self/{file}', errors='replace').read()\nexcept PermissionError: return 'refused'"
     text = mayfly.python(code).data
-    for secret in mayfly.directory, "HTTP_PORT", "AUTH_TOKEN", str(mayfly.port), f"mayfly-{mayfly.keeper.pid}/":
+    for secret in (
+        mayfly.directory,
+        "HTTP_PORT",
+        "AUTH_TOKEN",
+        str(mayfly.port),
+        f"mayfly-{mayfly.keeper.pid}/",
+    ):
         assert secret not in text
 
 
@@ -237,7 +282,9 @@ def test_descriptors_are_null_pipes_and_the_channel(mayfly):
     links = mayfly.python(code).data
     assert set(links) <= {"0", "1", "2", "3"}, links
     assert links["0"] == "/dev/null"
-    assert links["1"].startswith("pipe:") and links["2"].startswith("pipe:") and links["3"].startswith("socket:")
+    assert (
+        links["1"].startswith("pipe:") and links["2"].startswith("pipe:") and links["3"].startswith("socket:")
+    )
     assert links["1"] != links["2"]
 
 
@@ -248,7 +295,10 @@ def test_javascript_descriptors_lead_nowhere_else(mayfly):
 
 
 def test_host_name_is_not_told(mayfly):
-    assert mayfly.python("import socket\nreturn 'is ' + socket.gethostname()").data != "is " + os.uname().nodename
+    assert (
+        mayfly.python("import socket\nreturn 'is ' + socket.gethostname()").data
+        != "is " + os.uname().nodename
+    )
 
 
 def test_memory_holds_nothing_of_another_call(mayfly):
@@ -321,10 +371,20 @@ return [libc.shmget(0x4d61, 4096, 0o1666 | 512), libc.semget(0x4d61, 1, 0o666 | 
 
 
 def test_changes_to_the_interpreter_are_not_seen_by_the_next_call(mayfly):
-    mayfly.python("import builtins, json, os, sys\nbuiltins.len = None\njson.dumps = None\nsys.path.clear()\nos.environ['A'] = '1'\nsys.modules.clear()")
+    mayfly.python(
+        "import builtins, json, os, sys\nbuiltins.len = None\njson.dumps = None\nsys.path.clear()\nos.environ['A'] = '1'\nsys.modules.clear()"
+    )
     mayfly.javascript("Object.prototype.a = 1; JSON.stringify = null; process.exitCode = 3; globalThis.x = 1")
-    assert mayfly.python("import json, os\nreturn [len('ab'), json.dumps(1), os.environ.get('A')]").data == [2, "1", None]
-    assert mayfly.javascript("return [({}).a === undefined, JSON.stringify([1]), typeof x]").data == [True, "[1]", "undefined"]
+    assert mayfly.python("import json, os\nreturn [len('ab'), json.dumps(1), os.environ.get('A')]").data == [
+        2,
+        "1",
+        None,
+    ]
+    assert mayfly.javascript("return [({}).a === undefined, JSON.stringify([1]), typeof x]").data == [
+        True,
+        "[1]",
+        "undefined",
+    ]
 
 
 def test_cpu_share_is_limited(own):

@@ -12,9 +12,15 @@ import pytest
         ("const {basename} = require('path'); return basename('/a/b')", "b"),
         ("const fs = require('node:fs/promises'); return (await fs.readdir('/tmp')).length", 0),
         ("import path from 'node:path'; return path.join('a', 'b')", "a/b"),
-        ("import {basename as b} from 'path';\nimport * as os from 'os';\nreturn [b('/x'), typeof os.cpus]", ["x", "function"]),
+        (
+            "import {basename as b} from 'path';\nimport * as os from 'os';\nreturn [b('/x'), typeof os.cpus]",
+            ["x", "function"],
+        ),
         ("const {default: path} = await import('node:path'); return path.sep", "/"),
-        ("import fs from 'fs';\nexport default function (event) { return typeof fs.readFileSync + event.n }", "function1"),
+        (
+            "import fs from 'fs';\nexport default function (event) { return typeof fs.readFileSync + event.n }",
+            "function1",
+        ),
         ("export default event => event.n", 1),
         ("export default async function (event) { return event.n + 1 }", 2),
         ("exports.handler = async event => event.n", 1),
@@ -33,26 +39,38 @@ import pytest
         ("#!/usr/bin/env node\nreturn 1", 1),
         ("return 1 // the end", 1),
         ("return 1 /* the end */\n", 1),
-        ("return [typeof require, typeof module, typeof exports, typeof __filename, typeof __dirname]",
-         ["function", "object", "object", "string", "string"]),
-        ("return [typeof event, typeof input, typeof globalThis, typeof process.version]",
-         ["object", "object", "object", "string"]),
+        (
+            "return [typeof require, typeof module, typeof exports, typeof __filename, typeof __dirname]",
+            ["function", "object", "object", "string", "string"],
+        ),
+        (
+            "return [typeof event, typeof input, typeof globalThis, typeof process.version]",
+            ["object", "object", "object", "string"],
+        ),
         ("var event2 = event; let x = event2; { let x = 5 } return x.n", 1),
         ("return Buffer.from('é').toString('base64')", "w6k="),
         ("return new TextDecoder().decode(new Uint8Array([104, 105]))", "hi"),
         ("return new URL('http://a/b?c=d').searchParams.get('c')", "d"),
         ("return structuredClone({a: new Map([[1, 2]])}).a.get(1)", 2),
         ("return [1, 2, 3].at(-1) + Object.groupBy([1, 2], n => n % 2)[0][0]", 5),
-        ("const s = await import('node:stream'); const {text} = await import('node:stream/consumers');"
-         "return text(s.Readable.from(['a', 'b']))", "ab"),
-        ("const {createHash} = require('crypto'); return createHash('md5').update('').digest('hex')",
-         "d41d8cd98f00b204e9800998ecf8427e"),
+        (
+            "const s = await import('node:stream'); const {text} = await import('node:stream/consumers');"
+            "return text(s.Readable.from(['a', 'b']))",
+            "ab",
+        ),
+        (
+            "const {createHash} = require('crypto'); return createHash('md5').update('').digest('hex')",
+            "d41d8cd98f00b204e9800998ecf8427e",
+        ),
         ("const zlib = require('zlib'); return zlib.gunzipSync(zlib.gzipSync('x')).toString()", "x"),
         ("return new Intl.NumberFormat('de').format(1234.5)", "1.234,5"),
         ("const vm = require('vm'); return vm.runInNewContext('a + 1', {a: 1})", 2),
         ("return eval('1 + 1') + new Function('return 2')()", 4),
-        ("const {AsyncLocalStorage} = require('async_hooks'); const s = new AsyncLocalStorage();"
-         "return s.run(5, async () => { await null; return s.getStore() })", 5),
+        (
+            "const {AsyncLocalStorage} = require('async_hooks'); const s = new AsyncLocalStorage();"
+            "return s.run(5, async () => { await null; return s.getStore() })",
+            5,
+        ),
     ],
 )
 def test_script_returns(mayfly, code, data):
@@ -69,7 +87,12 @@ def test_returned_value_does_not_wait_for_timers(mayfly):
 
 
 def test_nested_await_in_a_loop(mayfly):
-    assert mayfly.javascript("let n = 0; for await (const x of (async function* () { yield 1; yield 2 })()) n += x; return n").data == 3
+    assert (
+        mayfly.javascript(
+            "let n = 0; for await (const x of (async function* () { yield 1; yield 2 })()) n += x; return n"
+        ).data
+        == 3
+    )
 
 
 def test_server_and_fetch_on_loopback(mayfly):
@@ -111,7 +134,11 @@ def test_random_numbers_differ_from_call_to_call(mayfly):
     "code, name, message",
     [
         ("setTimeout(() => { throw new Error('late') }, 5)", "Error", "late"),
-        ("Promise.reject(new TypeError('unhandled')); await new Promise(r => setTimeout(r, 50))", "TypeError", "unhandled"),
+        (
+            "Promise.reject(new TypeError('unhandled')); await new Promise(r => setTimeout(r, 50))",
+            "TypeError",
+            "unhandled",
+        ),
         ("exports.handler = () => { throw new RangeError('in handler') }", "RangeError", "in handler"),
         ("require('nowhere')", "Error", "nowhere"),
         ("import 'nowhere'", "Error", "nowhere"),
@@ -134,18 +161,25 @@ def test_stack_shows_the_script_s_lines_alone(mayfly):
     assert len(places) == 2 and ":2:" in places[0] and ":5:" in places[1], error["stack"]
 
 
-@pytest.mark.parametrize("code", ["let x = ;", "return {", "if (", "let a; let a;", "await = 1; return await 2 3", "'\n'"])
+@pytest.mark.parametrize(
+    "code", ["let x = ;", "return {", "if (", "let a; let a;", "await = 1; return await 2 3", "'\n'"]
+)
 def test_broken_script_is_refused(mayfly, code):
     answer = mayfly.javascript(code)
     assert (answer.status, answer.code) == (422, "syntax_error"), answer
 
 
 def test_child_process_is_refused(mayfly):
-    code = "const r = require('child_process').spawnSync('/usr/bin/true'); return r.error ? r.error.code : 'ran'"
+    code = (
+        "const r = require('child_process').spawnSync('/usr/bin/true'); return r.error ? r.error.code : 'ran'"
+    )
     assert mayfly.javascript(code).data in ("EPERM", "EACCES", "ENOENT")
 
 
 def test_globals_are_fresh(mayfly):
     code = "Array.prototype.mine = 1; globalThis.a = 1; process.env.A = '1'; return 1"
     assert mayfly.javascript(code).data == 1
-    assert mayfly.javascript("return [typeof [].mine, typeof globalThis.a, typeof process.env.A]").data == ["undefined"] * 3
+    assert (
+        mayfly.javascript("return [typeof [].mine, typeof globalThis.a, typeof process.env.A]").data
+        == ["undefined"] * 3
+    )

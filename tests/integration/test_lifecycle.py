@@ -59,7 +59,9 @@ def test_stopped_template_is_replaced(own):
     old = mayfly.pid_of("python")
     os.kill(old, signal.SIGSTOP)
     answers = []
-    eventually(lambda: answers.append(mayfly.python("return 1")) or answers[-1].status == 200, lambda: str(answers))
+    eventually(
+        lambda: answers.append(mayfly.python("return 1")) or answers[-1].status == 200, lambda: str(answers)
+    )
     assert all(answer.status == 200 or answer.code == "cell_lost" for answer in answers), answers
     assert mayfly.pid_of("python") != old
     eventually(lambda: not os.path.exists(f"/proc/{old}"), mayfly.log)

@@ -12,11 +12,24 @@ from python_scripts import BROKEN, NEWER, RETURNING, SCRIPTS  # noqa: E402
 
 PYTHON = "/usr/bin/python3"
 VERSION = tuple(
-    int(n) for n in subprocess.check_output([PYTHON, "-c", "import sys; print(*sys.version_info[:2])"]).split()
+    int(n)
+    for n in subprocess.check_output([PYTHON, "-c", "import sys; print(*sys.version_info[:2])"]).split()
 )
 # They end before a line at the end would run, or print what only their own end makes them print.
-UNFINISHED = ("raises", "import_star_fails", "import_star_of", "relative_import", "name_error", "delete_twice", "assert",
-              "abstract_class", "recursion_error", "keyboard_interrupt", "generator_exit", "syntax_error_at")
+UNFINISHED = (
+    "raises",
+    "import_star_fails",
+    "import_star_of",
+    "relative_import",
+    "name_error",
+    "delete_twice",
+    "assert",
+    "abstract_class",
+    "recursion_error",
+    "keyboard_interrupt",
+    "generator_exit",
+    "syntax_error_at",
+)
 
 
 @pytest.mark.parametrize("name", RETURNING)
@@ -33,9 +46,13 @@ def test_script_prints_what_it_prints_in_stock_python(mayfly, tmp_path, name):
         pytest.skip("newer syntax")
     file = tmp_path / "function.py"
     file.write_bytes(SCRIPTS[name].encode())
-    stock = subprocess.run(
-        [PYTHON, "function.py"], cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, check=True
-    ).stdout.decode().replace(f"{tmp_path}/", "")
+    stock = (
+        subprocess.run(
+            [PYTHON, "function.py"], cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, check=True
+        )
+        .stdout.decode()
+        .replace(f"{tmp_path}/", "")
+    )
     # A failure at the end makes the answer tell what was printed.
     answer = mayfly.python(SCRIPTS[name].rstrip("\r\n") + "\nimport sys; sys.exit(9)\n")
     assert answer.status == 500, answer

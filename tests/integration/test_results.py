@@ -70,7 +70,9 @@ def test_json_in_a_string_in_an_object_stays_a_string(mayfly):
 
 def test_integers_beyond_64_bits_are_exact(mayfly):
     digits = "123456789012345678901234567890"
-    assert mayfly.python(f"return [{digits}, -{digits}]").body.startswith(f'{{"data":[{digits},-{digits}]'.encode())
+    assert mayfly.python(f"return [{digits}, -{digits}]").body.startswith(
+        f'{{"data":[{digits},-{digits}]'.encode()
+    )
 
 
 def test_bigint_is_a_number(mayfly):
@@ -125,7 +127,12 @@ def test_stderr_is_no_result(mayfly):
 
 
 def test_stdout_of_child_processes_counts(mayfly):
-    assert mayfly.python("import os\nif os.fork() == 0:\n    os.write(1, b'5\\n')\n    os._exit(0)\nos.wait()").data == 5
+    assert (
+        mayfly.python(
+            "import os\nif os.fork() == 0:\n    os.write(1, b'5\\n')\n    os._exit(0)\nos.wait()"
+        ).data
+        == 5
+    )
 
 
 def test_stdout_that_is_no_utf8_is_text(mayfly):
@@ -146,7 +153,9 @@ def test_python_value_that_json_cannot_hold_is_the_script_s_error(mayfly, value)
     assert "result" in answer.error["message"]
 
 
-@pytest.mark.parametrize("value", ["(() => { const a = {}; a.a = a; return a })()", "{toJSON() { throw TypeError() }}"])
+@pytest.mark.parametrize(
+    "value", ["(() => { const a = {}; a.a = a; return a })()", "{toJSON() { throw TypeError() }}"]
+)
 def test_javascript_value_that_json_cannot_hold_is_the_script_s_error(mayfly, value):
     answer = mayfly.javascript(f"return {value}")
     assert (answer.status, answer.code, answer.error["name"]) == (500, "script_error", "TypeError"), answer

@@ -40,7 +40,14 @@ def test_path_and_version_are_nothing_to_it(mayfly):
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"language": "python"}, {"code": "return 1"}, {"language": "php", "code": ""}, {"language": "python", "code": 1}]
+    "body",
+    [
+        {},
+        {"language": "python"},
+        {"code": "return 1"},
+        {"language": "php", "code": ""},
+        {"language": "python", "code": 1},
+    ],
 )
 def test_missing_and_mistyped_members_are_refused(mayfly, body):
     answer = mayfly.post("/run-now", body)

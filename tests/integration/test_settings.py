@@ -90,7 +90,9 @@ def test_port_in_use_is_told(tmp_path):
     assert str(port) in stderr or "HTTP_PORT" in stderr
 
 
-@pytest.mark.parametrize("arguments", [["--nonsense=1"], ["nonsense"], ["--http-port"], ["-x"], ["--http_portx", "1"]])
+@pytest.mark.parametrize(
+    "arguments", [["--nonsense=1"], ["nonsense"], ["--http-port"], ["-x"], ["--http_portx", "1"]]
+)
 def test_unknown_flag_is_refused(tmp_path, arguments):
     status, _, stderr = start(tmp_path, *arguments)
     assert status != 0
@@ -114,7 +116,13 @@ def test_bad_value_in_env_file_is_told_with_its_line(tmp_path):
 def test_help_lists_every_setting(tmp_path):
     status, stdout, _ = start(tmp_path, "--help")
     assert status == 0
-    for name in "http-port", "auth-token", "max-memory-per-container", "timeout-script", "allow-missing-walls":
+    for name in (
+        "http-port",
+        "auth-token",
+        "max-memory-per-container",
+        "timeout-script",
+        "allow-missing-walls",
+    ):
         assert f"--{name}" in stdout
 
 
@@ -147,7 +155,15 @@ def test_flag_wins_over_env_file_and_that_over_the_environment(own):
 def test_not_root_is_told(tmp_path):
     os.chmod(tmp_path, 0o755)
     ended = subprocess.run(
-        [KEEPER], cwd="/", env=environment({}), user=65534, group=65534, extra_groups=[], capture_output=True, text=True, timeout=60
+        [KEEPER],
+        cwd="/",
+        env=environment({}),
+        user=65534,
+        group=65534,
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert ended.returncode != 0
     assert "root" in ended.stderr

@@ -73,7 +73,9 @@ def test_syntax_error_leaves_the_former_version_in_force(mayfly):
     assert mayfly.run("upload/former").data == 1
 
 
-@pytest.mark.parametrize("path", ["a", "a/b", "A-1_b.c/d", "..a", "a..", ".a", "x" * 255, "/".join(["ab"] * 85)])
+@pytest.mark.parametrize(
+    "path", ["a", "a/b", "A-1_b.c/d", "..a", "a..", ".a", "x" * 255, "/".join(["ab"] * 85)]
+)
 def test_valid_paths(mayfly, path):
     assert mayfly.upload(path, "python", "return 7").status == 200
     assert mayfly.run(path).data == 7
@@ -81,7 +83,24 @@ def test_valid_paths(mayfly, path):
 
 @pytest.mark.parametrize(
     "path",
-    ["", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "./a", "a b", "a?b", "a%2fb", "ä", "a\\b", "a\n", "x" * 256],
+    [
+        "",
+        "/",
+        "/a",
+        "a/",
+        "a//b",
+        ".",
+        "..",
+        "a/../b",
+        "./a",
+        "a b",
+        "a?b",
+        "a%2fb",
+        "ä",
+        "a\\b",
+        "a\n",
+        "x" * 256,
+    ],
 )
 def test_bad_paths_are_refused(mayfly, path):
     answer = mayfly.upload(path, "python", "return 1")
