@@ -87,9 +87,9 @@ static int template_enter(struct keeper *keeper, int control)
         if (r == 0)
                 r = rootfs_mount_proc();
         if (r == 0)
-                r = rlimits_apply(&keeper->settings);
-        if (r == 0)
                 r = child_keep_fds(&control, 1);
+        if (r == 0)
+                r = rlimits_apply(&keeper->settings);
         if (r == 0 && dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
                 r = -errno;
         if (r == 0)

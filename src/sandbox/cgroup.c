@@ -126,11 +126,78 @@ static bool text_has_word(const char *text, const char *word)
         return false;
 }
 
+static void kill_members(int directory)
+{
+        _cleanup_(fd_closep) int fd = openat(directory, "cgroup.procs", O_RDONLY | O_CLOEXEC);
+        char text[65536], *line, *rest = text;
+        ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+
+        text[MAX(n, 0)] = 0;
+        while ((line = strsep(&rest, "\n"))) {
+                pid_t pid = (pid_t)strtol(line, NULL, 10);
+
+                if (pid > 1)
+                        kill(pid, SIGKILL);
+        }
+}
+
+/* One group below the tree: ends its members, if asked to, and removes it. Returns whether it is gone. */
+static bool remove_group(int tree, const char *name, bool with_members)
+{
+        _cleanup_(fd_closep) int directory = openat(tree, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        if (directory < 0)
+                return true;
+        if (with_members)
+                kill_members(directory);
+        return unlinkat(tree, name, AT_REMOVEDIR) == 0 || errno == ENOENT;
+}
+
+static bool remove_tree(const char *path, bool with_members)
+{
+        DIR *directory = opendir(path);
+        struct dirent *entry;
+        bool gone = true;
+
+        if (!directory)
+                return true;
+        while ((entry = readdir(directory))) {
+                if (entry->d_type == DT_DIR && entry->d_name[0] != '.')
+                        gone &= remove_group(dirfd(directory), entry->d_name, with_members);
+        }
+        closedir(directory);
+        return gone && (rmdir(path) == 0 || errno == ENOENT);
+}
+
+/* Trees of keepers whose whole session was killed, janitor and all: removed where nothing lives in them any
+ * more. */
+static void sweep(const char *base)
+{
+        DIR *listing = opendir(base);
+        struct dirent *entry;
+
+        while (listing && (entry = readdir(listing))) {
+                char path[PATH_MAX], *end = NULL;
+                pid_t pid;
+
+                if (strncmp(entry->d_name, "mayfly-", strlen("mayfly-")) != 0)
+                        continue;
+                pid = (pid_t)strtol(entry->d_name + strlen("mayfly-"), &end, 10);
+                if (pid <= 0 || *end || kill(pid, 0) == 0 || errno != ESRCH)
+                        continue;
+                if (snprintf(path, sizeof path, "%s/%s", base, entry->d_name) < (int)sizeof path)
+                        remove_tree(path, false);
+        }
+        if (listing)
+                closedir(listing);
+}
+
 static int add_tree(
         struct cgroups *cgroups, const char *base, pid_t pid, uint32_t walls, char *problem, size_t size)
 {
         struct cgroup_tree *tree = &cgroups->trees[cgroups->n_trees];
 
+        sweep(base);
         if (asprintf(&tree->path, "%s/mayfly-%d", base, pid) < 0)
                 return -ENOMEM;
         if (mkdir(tree->path, 0755) < 0 && errno != EEXIST) {
@@ -242,55 +309,13 @@ void cgroups_deinit(struct cgroups *cgroups)
         *cgroups = (struct cgroups){ 0 };
 }
 
-static void kill_members(int directory)
-{
-        _cleanup_(fd_closep) int fd = openat(directory, "cgroup.procs", O_RDONLY | O_CLOEXEC);
-        char text[65536], *line, *rest = text;
-        ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-
-        text[MAX(n, 0)] = 0;
-        while ((line = strsep(&rest, "\n"))) {
-                pid_t pid = (pid_t)strtol(line, NULL, 10);
-
-                if (pid > 1)
-                        kill(pid, SIGKILL);
-        }
-}
-
-/* One group below the tree: end its members and remove it. Returns whether it is gone. */
-static bool remove_group(int tree, const char *name)
-{
-        _cleanup_(fd_closep) int directory = openat(tree, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-        if (directory < 0)
-                return true;
-        kill_members(directory);
-        return unlinkat(tree, name, AT_REMOVEDIR) == 0 || errno == ENOENT;
-}
-
-static bool remove_tree(const char *path)
-{
-        DIR *directory = opendir(path);
-        struct dirent *entry;
-        bool gone = true;
-
-        if (!directory)
-                return true;
-        while ((entry = readdir(directory))) {
-                if (entry->d_type == DT_DIR && entry->d_name[0] != '.')
-                        gone &= remove_group(dirfd(directory), entry->d_name);
-        }
-        closedir(directory);
-        return gone && (rmdir(path) == 0 || errno == ENOENT);
-}
-
 int cgroups_remove(const struct cgroups *cgroups)
 {
         for (int attempt = 0; attempt < 1000; attempt++) {
                 bool gone = true;
 
                 for (size_t i = 0; i < cgroups->n_trees; i++)
-                        gone &= remove_tree(cgroups->trees[i].path);
+                        gone &= remove_tree(cgroups->trees[i].path, true);
                 if (gone)
                         return 0;
                 nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);

@@ -17,7 +17,10 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <sys/syscall.h>
+#include <linux/magic.h>
 #include <linux/seccomp.h>
 #include <unistd.h>
 
@@ -83,10 +86,17 @@ static int enter_cgroups(const struct plan *plan, const struct enter_slot *slot)
 
 static int enter_namespaces(const struct plan *plan, const struct enter_slot *slot)
 {
+        struct statfs root;
+
         (void)plan;
         if (setns(slot->pidfd, CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP | CLONE_NEWNS) <
                 0)
                 return -errno;
+        /* Never on with another root than the small one. */
+        if (statfs("/", &root) < 0)
+                return -errno;
+        if (root.f_type != TMPFS_MAGIC || !(root.f_flags & ST_RDONLY))
+                return -EXDEV;
         if (setsid() < 0 || chdir("/tmp") < 0)
                 return -errno;
         umask(022);

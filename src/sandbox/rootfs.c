@@ -287,10 +287,19 @@ void rootfs_deinit(struct rootfs *rootfs)
 
 int rootfs_enter(const struct rootfs *rootfs)
 {
+        _cleanup_(fd_closep) int root = open(rootfs->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_(fd_closep) int own = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+
+        /*
+         * Who joins a mount namespace starts at its very root. If the keeper was started in a chroot, that
+         * root lies above its own, and would be the host's: so out of the chroot first (joining one's own
+         * namespace does that), and only then pivot.
+         */
+        if (root < 0 || own < 0 || setns(own, CLONE_NEWNS) < 0 || fchdir(root) < 0)
+                return -errno;
         /* The same directory as new root and as place of the old one: pivot_root(2), "pivot_root(".", ".")".
          */
-        if (chdir(rootfs->path) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
-                umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+        if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
                 return -errno;
         return 0;
 }

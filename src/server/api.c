@@ -203,8 +203,7 @@ void api_init(struct api *api)
 
 void api_deinit(struct api *api)
 {
-        list_foreach(link, &api->exchanges)
-        {
+        list_foreach(link, &api->exchanges) {
                 exchange_free(container_of(link, struct exchange, link));
         }
 }

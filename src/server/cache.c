@@ -60,7 +60,8 @@ struct cache *cache_free(struct cache *cache)
 {
         if (!cache)
                 return NULL;
-        list_foreach(link, &cache->uses) cache_drop(cache, container_of(link, struct cache_entry, use));
+        list_foreach(link, &cache->uses)
+                cache_drop(cache, container_of(link, struct cache_entry, use));
         free(cache);
         return NULL;
 }
@@ -93,8 +94,7 @@ static struct script *cache_touch(struct cache *cache, struct cache_entry *entry
 
 static struct cache_entry *cache_look(struct list *bucket, const char *path, uint64_t version)
 {
-        list_foreach(link, bucket)
-        {
+        list_foreach(link, bucket) {
                 struct cache_entry *entry = container_of(link, struct cache_entry, bucket);
 
                 if (entry->script->path && strcmp(entry->script->path, path) == 0 &&
@@ -106,8 +106,7 @@ static struct cache_entry *cache_look(struct list *bucket, const char *path, uin
 
 static struct cache_entry *cache_look_code(struct list *bucket, const char *code, size_t length)
 {
-        list_foreach(link, bucket)
-        {
+        list_foreach(link, bucket) {
                 struct cache_entry *entry = container_of(link, struct cache_entry, bucket);
 
                 if (!entry->script->path && entry->script->code.length == length &&

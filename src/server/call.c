@@ -518,8 +518,7 @@ struct calls *calls_free(struct calls *calls)
 {
         if (!calls)
                 return NULL;
-        list_foreach(link, &calls->all)
-        {
+        list_foreach(link, &calls->all) {
                 call_free(container_of(link, struct call, link));
         }
         queue_free(calls->queue);

@@ -118,8 +118,7 @@ static bool cell_pool_alive(struct cell *cell, bool must_be_ready)
 static struct cell *cell_pool_choose(struct cell_pool *pool)
 {
         for (int must_be_ready = 1; must_be_ready >= 0; must_be_ready--) {
-                list_foreach(link, &pool->spares)
-                {
+                list_foreach(link, &pool->spares) {
                         struct cell *cell = container_of(link, struct cell, spare);
 
                         if (cell_pool_alive(cell, must_be_ready))
@@ -154,8 +153,7 @@ int cell_take(
 
 void cells_on_done(struct cells *cells, const struct keeper_done *done)
 {
-        list_foreach(link, &cells->all)
-        {
+        list_foreach(link, &cells->all) {
                 struct cell *cell = container_of(link, struct cell, link);
 
                 if (cell->id == done->cell) {
@@ -235,8 +233,7 @@ struct cells *cells_free(struct cells *cells)
 {
         if (!cells)
                 return NULL;
-        list_foreach(link, &cells->all)
-        {
+        list_foreach(link, &cells->all) {
                 cell_free(container_of(link, struct cell, link));
         }
         for (size_t i = 0; i < RUNTIME_COUNT; i++)

@@ -724,8 +724,7 @@ struct http_server *http_server_free(struct http_server *server)
 void http_server_drain(struct http_server *server)
 {
         listener_free(server);
-        list_foreach(link, &server->connections)
-        {
+        list_foreach(link, &server->connections) {
                 struct connection *connection = container_of(link, struct connection, link);
 
                 if (connection->state == IDLE)

@@ -114,8 +114,7 @@ static void link_message_free(struct link_message *message)
 
 static void link_flush(struct keeper_link *link)
 {
-        list_foreach(at, &link->waiting)
-        {
+        list_foreach(at, &link->waiting) {
                 struct link_message *message = container_of(at, struct link_message, link);
                 int r;
 
@@ -211,8 +210,7 @@ struct keeper_link *keeper_link_free(struct keeper_link *link)
 {
         if (!link)
                 return NULL;
-        list_foreach(at, &link->waiting)
-        {
+        list_foreach(at, &link->waiting) {
                 link_message_free(container_of(at, struct link_message, link));
         }
         if (link->readable)

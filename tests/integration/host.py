@@ -111,11 +111,12 @@ class Mayfly(Client):
         self.settings = {"HTTP_PORT": self.port, "UID_BASE": self.uid_base, "DATA_DIR": "data", **settings}
         self.log_path = os.path.join(self.directory, "mayfly.log")
         self.keeper = None
+        self.wrapper = []  # a command that executes the keeper in its place
 
     def start(self, arguments=(), wait=True):
         with open(self.log_path, "ab") as log:
             self.keeper = subprocess.Popen(
-                [KEEPER, *arguments],
+                [*self.wrapper, KEEPER, *arguments],
                 cwd=self.directory,
                 env=environment(self.settings),
                 stdin=subprocess.DEVNULL,

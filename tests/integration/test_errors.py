@@ -249,7 +249,10 @@ def test_process_limit(strict):
 
 
 def test_thread_limit(strict):
-    code = "import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(60,)).start()"
+    code = """
+import threading, time
+while True: threading.Thread(target=time.sleep, args=(60,)).start()
+"""
     check(strict.python(code), 500, "process_limit")
 
 
@@ -279,14 +282,27 @@ def test_timeout(strict, code):
 
 
 def test_timeout_ends_what_the_script_started(strict):
-    code = "import os, time\nfor _ in range(3):\n    if os.fork() == 0:\n        os.setsid()\n        break\ntime.sleep(60)"
+    code = """
+import os, time
+for _ in range(3):
+    if os.fork() == 0:
+        os.setsid()
+        break
+time.sleep(60)
+"""
     check(strict.python(code), 504, "timeout")
     eventually(lambda: not [c for c in strict.processes().values() if "zombie" in c])
     assert strict.python("return 1").data == 1
 
 
 def test_script_that_ignores_signals_times_out_too(strict):
-    code = "import signal\nfor n in range(1, 64):\n    try: signal.signal(n, signal.SIG_IGN)\n    except (OSError, ValueError): pass\nwhile True: pass"
+    code = """
+import signal
+for n in range(1, 64):
+    try: signal.signal(n, signal.SIG_IGN)
+    except (OSError, ValueError): pass
+while True: pass
+"""
     check(strict.python(code), 504, "timeout")
 
 

@@ -4,6 +4,7 @@ Its scripts are a word and an argument; `make asan` runs this file with everythi
 """
 
 import errno
+import os
 import re
 import threading
 
@@ -96,3 +97,33 @@ def test_many_at_once_all_come_back(fake):
     for thread in threads:
         thread.join()
     assert answers == [True] * 200
+
+
+def test_a_chroot_does_not_let_the_host_shine_through(tmp_path, own):
+    """Joining a mount namespace starts at its root, which lies above the keeper's own root in a chroot."""
+    root = tmp_path / "root"
+    root.mkdir()
+    mayfly = own(RUNTIMES="fake")
+    mayfly.wrapper = ["unshare", "-m", "sh", "-c",
+                      'mount --rbind / "$0" && exec chroot "$0" sh -c \'cd "$0" && exec "$@"\' "$@"', str(root), mayfly.directory]
+    mayfly.start()
+    for path in ("/etc/shadow", "/usr/bin/env", str(tmp_path)):
+        assert mayfly.python(f"open {path}").data == -errno.ENOENT
+    assert mayfly.python("create /usr/lib/x").data == -errno.EROFS
+    mayfly.stop()
+
+
+def test_fewer_open_files_than_the_keeper_has(own):
+    mayfly = own(RUNTIMES="fake", MAX_OPEN_FILES_PER_CONTAINER=64).start()
+    assert mayfly.python("json 1").data == 1
+    mayfly.stop()
+
+
+def test_what_a_dead_session_left_is_swept(own):
+    mayfly = own(RUNTIMES="fake").start()
+    left = mayfly.cgroups()
+    mayfly.stop()
+    for directory in left:  # as if keeper and janitor had been killed at once
+        os.makedirs(os.path.join(directory, "slot-0"))
+    own(RUNTIMES="fake").start().stop()
+    assert not [directory for directory in left if os.path.exists(directory)]

@@ -12,7 +12,10 @@ import pytest
 
 from host import eventually
 
-STATUS = "status = dict(line.split(':\\t', 1) for line in open('/proc/self/status').read().splitlines() if ':\\t' in line)\n"
+STATUS = """
+lines = open('/proc/self/status').read().splitlines()
+status = dict(line.split(':\\t', 1) for line in lines if ':\\t' in line)
+"""
 
 
 def status(mayfly, *names):
@@ -78,7 +81,16 @@ def test_own_process_list(mayfly):
 
 
 def test_others_cannot_be_signalled(mayfly):
-    code = "import os\nout = []\nfor pid in range(1, 32768):\n    try:\n        os.kill(pid, 0)\n        out.append(pid)\n    except OSError: pass\nreturn [out, os.getpid()]"
+    code = """
+import os
+out = []
+for pid in range(1, 32768):
+    try:
+        os.kill(pid, 0)
+        out.append(pid)
+    except OSError: pass
+return [out, os.getpid()]
+"""
     alive, own = mayfly.python(code).data
     assert own in alive and len(alive) <= 2
 
@@ -97,7 +109,14 @@ def test_proc_is_its_own(mayfly):
 
 
 def test_programs_cannot_be_started(mayfly):
-    code = "import os\nfor program in '/usr/bin/true', '/bin/sh', '/proc/self/exe':\n    try:\n        os.execv(program, ['x'])\n    except OSError: pass\nreturn 'still here'"
+    code = """
+import os
+for program in '/usr/bin/true', '/bin/sh', '/proc/self/exe':
+    try:
+        os.execv(program, ['x'])
+    except OSError: pass
+return 'still here'
+"""
     assert mayfly.python(code).data == "still here"
 
 
@@ -135,7 +154,10 @@ def test_host_files_are_not_there(mayfly, path):
 
 def test_data_directory_and_logs_are_not_there(mayfly):
     files = set(os.listdir(f"{mayfly.directory}/data")) | {"mayfly.log"}
-    code = "import os\nreturn [f for r, _, fs in os.walk('/') if not r.startswith('/proc') for f in fs if f in event]"
+    code = """
+import os
+return [f for r, _, fs in os.walk('/') if not r.startswith('/proc') for f in fs if f in event]
+"""
     assert mayfly.python(code, input=sorted(files)).data == []
 
 
@@ -145,7 +167,13 @@ def test_devices_are_the_harmless_ones(mayfly):
 
 
 def test_tmp_is_private_and_empty_each_time(mayfly):
-    code = "import os\nfound = os.listdir('/tmp')\nopen('/tmp/left', 'w').write('x')\nos.mkdir('/tmp/dir')\nreturn [found, os.getcwd()]"
+    code = """
+import os
+found = os.listdir('/tmp')
+open('/tmp/left', 'w').write('x')
+os.mkdir('/tmp/dir')
+return [found, os.getcwd()]
+"""
     for _ in range(12):  # more often than there are places
         assert mayfly.python(code).data == [[], "/tmp"]
 
@@ -214,13 +242,25 @@ return out
 
 
 def test_names_do_not_resolve(mayfly):
-    code = "import socket\ntry: socket.getaddrinfo('example.com', 80)\nexcept OSError as e: return type(e).__name__"
+    code = """
+import socket
+try: socket.getaddrinfo('example.com', 80)
+except OSError as e: return type(e).__name__
+"""
     assert mayfly.python(code).data == "gaierror"
     assert mayfly.python("import socket\nreturn socket.gethostbyname('localhost')").data == "127.0.0.1"
 
 
 def test_loopback_works_and_is_its_own(mayfly):
-    code = "import socket\ns = socket.create_server(('127.0.0.1', 9999))\nc = socket.create_connection(('127.0.0.1', 9999))\ns.accept()[0].send(b'x')\nimport time\ntime.sleep(0.3)\nreturn c.recv(1).decode()"
+    code = """
+import socket
+s = socket.create_server(('127.0.0.1', 9999))
+c = socket.create_connection(('127.0.0.1', 9999))
+s.accept()[0].send(b'x')
+import time
+time.sleep(0.3)
+return c.recv(1).decode()
+"""
     with concurrent.futures.ThreadPoolExecutor(2) as clients:
         assert [a.data for a in clients.map(lambda _: mayfly.python(code), range(2))] == ["x", "x"]
 
@@ -265,7 +305,10 @@ def test_environment_holds_nothing_of_the_host(mayfly):
 
 @pytest.mark.parametrize("file", ["environ", "cmdline", "maps", "mountinfo", "cgroup", "auxv"])
 def test_proc_self_tells_nothing_of_the_host(mayfly, file):
-    code = f"try: return 'is ' + open('/proc/self/{file}', errors='replace').read()\nexcept PermissionError: return 'refused'"
+    code = f"""
+try: return 'is ' + open('/proc/self/{file}', errors='replace').read()
+except PermissionError: return 'refused'
+"""
     text = mayfly.python(code).data
     for secret in (
         mayfly.directory,
@@ -278,7 +321,11 @@ def test_proc_self_tells_nothing_of_the_host(mayfly, file):
 
 
 def test_descriptors_are_null_pipes_and_the_channel(mayfly):
-    code = "import os\nreturn {n: os.readlink(f'/proc/self/fd/{n}') for n in os.listdir('/proc/self/fd') if os.path.lexists(f'/proc/self/fd/{n}')}"
+    code = """
+import os
+paths = {n: f'/proc/self/fd/{n}' for n in os.listdir('/proc/self/fd')}
+return {n: os.readlink(path) for n, path in paths.items() if os.path.lexists(path)}
+"""
     links = mayfly.python(code).data
     assert set(links) <= {"0", "1", "2", "3"}, links
     assert links["0"] == "/dev/null"
@@ -289,7 +336,12 @@ def test_descriptors_are_null_pipes_and_the_channel(mayfly):
 
 
 def test_javascript_descriptors_lead_nowhere_else(mayfly):
-    code = "const fs = require('fs'); return fs.readdirSync('/proc/self/fd').map(n => { try { return fs.readlinkSync('/proc/self/fd/' + n) } catch { return '' } })"
+    code = """
+const fs = require('fs');
+return fs.readdirSync('/proc/self/fd').map(n => {
+  try { return fs.readlinkSync('/proc/self/fd/' + n) } catch { return '' }
+});
+"""
     for link in mayfly.javascript(code).data:
         assert re.match(r"^(|/dev/null|pipe:\[\d+\]|socket:\[\d+\]|anon_inode:.*|/proc/\d+/fd)$", link), link
 
@@ -362,17 +414,23 @@ def test_sysv_and_posix_ipc_do_not_outlive_the_call(mayfly):
     code = """
 import ctypes, mmap, os
 libc = ctypes.CDLL(None, use_errno=True)
-return [libc.shmget(0x4d61, 4096, 0o1666 | 512), libc.semget(0x4d61, 1, 0o666 | 512), libc.msgget(0x4d61, 0o666 | 512)]
+make = 0o666 | 512
+return [libc.shmget(0x4d61, 4096, make), libc.semget(0x4d61, 1, make), libc.msgget(0x4d61, make)]
 """
     made = mayfly.python(code).data
-    look = "import ctypes\nlibc = ctypes.CDLL(None)\nreturn [libc.shmget(0x4d61, 4096, 0), libc.semget(0x4d61, 1, 0), libc.msgget(0x4d61, 0)]"
+    look = """
+import ctypes
+libc = ctypes.CDLL(None)
+return [libc.shmget(0x4d61, 4096, 0), libc.semget(0x4d61, 1, 0), libc.msgget(0x4d61, 0)]
+"""
     for _ in range(10):
         assert mayfly.python(look).data == [-1, -1, -1], made
 
 
 def test_changes_to_the_interpreter_are_not_seen_by_the_next_call(mayfly):
     mayfly.python(
-        "import builtins, json, os, sys\nbuiltins.len = None\njson.dumps = None\nsys.path.clear()\nos.environ['A'] = '1'\nsys.modules.clear()"
+        "import builtins, json, os, sys\nbuiltins.len = None\njson.dumps = None\n"
+        "sys.path.clear()\nos.environ['A'] = '1'\nsys.modules.clear()"
     )
     mayfly.javascript("Object.prototype.a = 1; JSON.stringify = null; process.exitCode = 3; globalThis.x = 1")
     assert mayfly.python("import json, os\nreturn [len('ab'), json.dumps(1), os.environ.get('A')]").data == [
@@ -390,6 +448,11 @@ def test_changes_to_the_interpreter_are_not_seen_by_the_next_call(mayfly):
 def test_cpu_share_is_limited(own):
     """A cell that may have a tenth of a core cannot have half of one."""
     mayfly = own(MAX_CPUS_PER_CONTAINER="0.1").start()
-    code = "import time\nend = time.monotonic() + 2\nwhile time.monotonic() < end: pass\nreturn time.process_time()"
+    code = """
+import time
+end = time.monotonic() + 2
+while time.monotonic() < end: pass
+return time.process_time()
+"""
     assert mayfly.python(code).data < 1
     mayfly.stop()

@@ -115,8 +115,12 @@ return new Promise((done, fail) => { worker.on('message', done); worker.on('erro
 
 
 def test_webassembly(mayfly):
-    bytes_ = "0,97,115,109,1,0,0,0,1,7,1,96,2,127,127,1,127,3,2,1,0,7,7,1,3,97,100,100,0,0,10,9,1,7,0,32,0,32,1,106,11"
-    code = f"const m = await WebAssembly.instantiate(new Uint8Array([{bytes_}])); return m.instance.exports.add(2, 3)"
+    code = """
+const bytes = [0, 97, 115, 109, 1, 0, 0, 0, 1, 7, 1, 96, 2, 127, 127, 1, 127, 3, 2, 1, 0, 7, 7, 1, 3, 97, 100, 100,
+  0, 0, 10, 9, 1, 7, 0, 32, 0, 32, 1, 106, 11];
+const module = await WebAssembly.instantiate(new Uint8Array(bytes));
+return module.instance.exports.add(2, 3);
+"""
     assert mayfly.javascript(code).data == 5
 
 

@@ -135,7 +135,7 @@ def test_killed_keeper_takes_everything_along(own):
 
 
 def test_killed_janitor_is_no_loss(own):
-    """The helper that cleans up after a killed keeper is killed itself: an orderly end still leaves nothing."""
+    """It cleans up after a killed keeper; where it is killed itself, an orderly end still leaves nothing."""
     mayfly = own().start()
     for pid, command in mayfly.processes().items():
         if "mayfly-keeper" in command and pid != mayfly.keeper.pid and user_of(pid) == 0:

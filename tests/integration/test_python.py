@@ -97,7 +97,9 @@ def test_seeded_random_numbers_do_not(mayfly):
 
 
 def test_standard_library_imports(mayfly):
-    names = "asyncio csv ctypes decimal email http.server lzma sqlite3 ssl statistics unittest xml.etree.ElementTree zoneinfo"
+    names = (
+        "asyncio csv ctypes decimal email http.server lzma sqlite3 ssl statistics unittest xml.etree zoneinfo"
+    )
     assert mayfly.python("\n".join(f"import {name}" for name in names.split()) + "\nreturn 1").data == 1
 
 
@@ -112,7 +114,11 @@ def test_subprocess_is_refused_with_an_exception(mayfly):
 
 
 def test_time_zone_database(mayfly):
-    code = "import zoneinfo, datetime\nreturn str(datetime.datetime(2024, 7, 1, tzinfo=zoneinfo.ZoneInfo('Europe/Paris')).utcoffset())"
+    code = """
+import zoneinfo, datetime
+paris = zoneinfo.ZoneInfo('Europe/Paris')
+return str(datetime.datetime(2024, 7, 1, tzinfo=paris).utcoffset())
+"""
     assert mayfly.python(code).data == "2:00:00"
 
 

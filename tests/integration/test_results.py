@@ -1,4 +1,4 @@
-"""What `data` and `type` are: the returned value, else the last JSON line of stdout, else stdout, else null."""
+"""What `data` and `type` are: the returned value, or else the last JSON line of stdout, or stdout, or null."""
 
 import json
 

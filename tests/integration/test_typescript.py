@@ -67,7 +67,9 @@ def test_script_returns(mayfly, code, data):
 def test_decorators(mayfly):
     code = """
 const seen: string[] = [];
-function note(target: any, key?: any, descriptor?: any): any { seen.push(typeof key === 'object' ? key.name : String(key)) }
+function note(target: any, key?: any, descriptor?: any): any {
+  seen.push(typeof key === 'object' ? key.name : String(key))
+}
 class A { @note f() {} }
 new A();
 return seen;
@@ -76,7 +78,18 @@ return seen;
 
 
 def test_error_has_the_typescript_line(mayfly):
-    code = "interface Unused {\n  a: string\n}\n\nenum E { A }\n\nfunction f(x: number): never {\n  throw new Error('here')\n}\nf(1)"
+    code = """\
+interface Unused {
+  a: string
+}
+
+enum E { A }
+
+function f(x: number): never {
+  throw new Error('here')
+}
+f(1)
+"""
     error = mayfly.typescript(code).error
     assert (error["name"], error["message"], error["line"]) == ("Error", "here", 8)
     assert ":8:" in error["stack"] and ":10:" in error["stack"]
