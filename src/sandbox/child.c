@@ -13,7 +13,6 @@ pid_t child_fork(void)
 {
         pid_t parent = getpid(), pid = fork();
         sigset_t none;
-        int null;
 
         if (pid != 0)
                 return pid;
@@ -22,15 +21,12 @@ pid_t child_fork(void)
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
         signal(SIGPIPE, SIG_DFL);
-        null = open("/dev/null", O_RDWR);
-        if (null < 0 || dup2(null, STDIN_FILENO) < 0)
-                _exit(1);
         return 0;
 }
 
 int child_keep_fds(const int *fds, unsigned n_fds)
 {
-        int high[8];
+        int high[8], null;
 
         /* First out of the way of each other, then into place. */
         for (unsigned i = 0; i < n_fds; i++) {
@@ -42,6 +38,9 @@ int child_keep_fds(const int *fds, unsigned n_fds)
                 if (dup2(high[i], 3 + (int)i) < 0)
                         return -errno;
         }
+        null = open("/dev/null", O_RDWR);
+        if (null < 0 || dup2(null, STDIN_FILENO) < 0)
+                return -errno;
         return close_range(3 + n_fds, ~0u, 0) < 0 ? -errno : 0;
 }
 

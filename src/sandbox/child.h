@@ -6,10 +6,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* As fork(); in the child with the above done and descriptor 0 on /dev/null. */
+/* As fork(); in the child with the above done. */
 pid_t child_fork(void);
 
-/* In the child: fds[i] becomes descriptor 3 + i, everything above is closed. 0 or negative errno. */
+/* In the child, in its own root: fds[i] becomes descriptor 3 + i, 0 is /dev/null, everything above is closed.
+ * 0 or negative errno. */
 int child_keep_fds(const int *fds, unsigned n_fds);
 
 /* In the child: becomes this user and group, without others, keeping only `capabilities` (through an exec

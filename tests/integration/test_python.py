@@ -32,18 +32,19 @@ UNFINISHED = (
 )
 
 
-@pytest.mark.parametrize("name", RETURNING)
+# What the tester's own JSON parser cannot read back: compared as text in tests/guest.
+UNREADABLE = ("very_big_numbers", "lone_surrogate")
+STOCK = [name for name in SCRIPTS if not name.startswith(UNFINISHED) and VERSION >= NEWER.get(name, ())]
+
+
+@pytest.mark.parametrize("name", [name for name in RETURNING if name not in UNREADABLE])
 def test_script_returns(mayfly, name):
     source, event, expected = RETURNING[name]
-    if name in ("very_big_numbers", "lone_surrogate"):
-        pytest.skip("Python's own JSON parser would have to be told")
     assert mayfly.python(source, input=event).data == expected
 
 
-@pytest.mark.parametrize("name", [name for name in SCRIPTS if not name.startswith(UNFINISHED)])
+@pytest.mark.parametrize("name", STOCK)
 def test_script_prints_what_it_prints_in_stock_python(mayfly, tmp_path, name):
-    if VERSION < NEWER.get(name, ()):
-        pytest.skip("newer syntax")
     file = tmp_path / "function.py"
     file.write_bytes(SCRIPTS[name].encode())
     stock = (

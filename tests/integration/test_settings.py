@@ -2,7 +2,9 @@
 
 import os
 import socket
+import shutil
 import subprocess
+import tempfile
 
 import pytest
 
@@ -152,10 +154,18 @@ def test_flag_wins_over_env_file_and_that_over_the_environment(own):
     mayfly.stop()
 
 
-def test_not_root_is_told(tmp_path):
-    os.chmod(tmp_path, 0o755)
-    ended = subprocess.run(
-        [KEEPER],
+def test_not_root_is_told():
+    with tempfile.TemporaryDirectory() as directory:  # the build may lie where only root can go
+        os.chmod(directory, 0o755)
+        keeper = shutil.copy(KEEPER, directory)
+        ended = run_as_nobody(keeper)
+    assert ended.returncode != 0
+    assert "root" in ended.stderr
+
+
+def run_as_nobody(keeper):
+    return subprocess.run(
+        [keeper],
         cwd="/",
         env=environment({}),
         user=65534,
@@ -165,8 +175,6 @@ def test_not_root_is_told(tmp_path):
         text=True,
         timeout=60,
     )
-    assert ended.returncode != 0
-    assert "root" in ended.stderr
 
 
 def test_wall_that_may_be_missing_is_raised_where_the_host_can(own):
