@@ -167,16 +167,12 @@ void cells_on_done(struct cells *cells, const struct keeper_done *done)
 void cells_on_runtime(struct cells *cells, const struct keeper_runtime *runtime)
 {
         struct cell_pool *pool = &cells->pools[runtime->runtime];
-        char version[KEEPER_TEXT];
 
         pool->up = runtime->up != 0;
         memcpy(pool->version, runtime->version, sizeof pool->version);
-        log_safe(pool->version, version, sizeof version);
-        if (pool->up)
-                log_info("runtime.up", "runtime=%s generation=%u version=\"%s\"", runtime_name(pool->runtime),
-                        runtime->generation, version);
-        else
-                log_warn("runtime.down", "runtime=%s reason=\"%s\"", runtime_name(pool->runtime), version);
+        /* The keeper has logged it, with the reason. */
+        log_debug("runtime.news", "runtime=%s up=%d generation=%u", runtime_name(pool->runtime), pool->up,
+                runtime->generation);
         cell_pool_reset_backoff(pool);
         cell_pool_refill(pool);
 }
