@@ -203,6 +203,8 @@ void anchor_main(const struct keeper *keeper, const struct cgroup *slot_group, i
         /* A copy of the keeper's memory lives beside user code from now on: without the secret. */
         if (keeper->settings.auth_token)
                 explicit_bzero(keeper->settings.auth_token, strlen(keeper->settings.auth_token));
+        for (char **variable = environ; *variable; variable++)
+                explicit_bzero(*variable, strlen(*variable));
         failed.error = anchor_enter(keeper, slot_group, socket);
         if (failed.error < 0) {
                 packet_send(socket, &failed, sizeof failed, NULL, 0);

@@ -7,11 +7,13 @@
 #include "keeper/keeper.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,13 +26,18 @@
 #include "keeper/template.h"
 #include "wire/packet.h"
 
-enum { DRAIN_EXTRA_US = 5000000 };
+enum { DRAIN_EXTRA_US = 5000000, SEND_BUFFER = 4 << 20 };
 
 int keeper_watch(
         struct keeper *keeper, struct watch *watch, int fd, void (*ready)(struct keeper *, struct watch *))
 {
         struct epoll_event event = { .events = EPOLLIN, .data.ptr = watch };
+        const int buffer = SEND_BUFFER;
 
+        /* The keeper never waits for anybody: who does not read its packets is as good as dead. But there
+         * must be room for a packet about every slot at once. */
+        fcntl(fd, F_SETFL, O_NONBLOCK);
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &buffer, sizeof buffer);
         if (epoll_ctl(keeper->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
                 return -errno;
         watch->fd = fd;
@@ -67,7 +74,7 @@ void keeper_report_done(
 
 int keeper_request_cell(struct keeper *keeper, const struct pending *request)
 {
-        if (keeper->n_pending == keeper->n_slots) {
+        if (keeper->n_pending >= keeper->n_slots && !request->selftest) {
                 for (int i = 0; i < KEEPER_FDS_PER_CELL; i++)
                         close(request->fds[i]);
                 return -ENOSPC;
@@ -114,14 +121,13 @@ static int pending_try(struct keeper *keeper, size_t i)
 {
         const struct pending *request = &keeper->pending[i];
         const struct template *template = &keeper->templates[request->runtime];
-        enum template_state wanted = request->selftest ? TEMPLATE_TESTING : TEMPLATE_UP;
         struct slot *slot;
 
-        if (!template_has_hope(template) || (request->selftest && template->state != TEMPLATE_TESTING)) {
+        if (request->selftest ? template->state != TEMPLATE_TESTING : !template_has_hope(template)) {
                 pending_refuse(keeper, i);
                 return 0;
         }
-        slot = template->state == wanted ? slot_find_free(keeper) : NULL;
+        slot = request->selftest || template->state == TEMPLATE_UP ? slot_find_free(keeper) : NULL;
         if (!slot)
                 return 1;
         /* A send that fails means a template that dies: its end is noticed on its own, and the request waits

@@ -56,7 +56,7 @@ struct keeper {
         struct template *templates; /* RUNTIME_COUNT */
         struct slot *slots;
         size_t n_slots;
-        struct pending *pending; /* n_slots of room, oldest first */
+        struct pending *pending; /* room for n_slots and the templates' self-tests, oldest first */
         size_t n_pending;
 
         bool draining;

@@ -218,7 +218,7 @@ static int keeper_init(struct keeper *keeper)
         keeper->n_slots = keeper->settings.max_containers + 2 * keeper->settings.spare_cells + SLOTS_EXTRA;
         keeper->templates = calloc(RUNTIME_COUNT, sizeof *keeper->templates);
         keeper->slots = calloc(keeper->n_slots, sizeof *keeper->slots);
-        keeper->pending = calloc(keeper->n_slots, sizeof *keeper->pending);
+        keeper->pending = calloc(keeper->n_slots + RUNTIME_COUNT, sizeof *keeper->pending);
         if (!keeper->templates || !keeper->slots || !keeper->pending)
                 return -ENOMEM;
         for (int i = 0; i < RUNTIME_COUNT; i++) {

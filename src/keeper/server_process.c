@@ -239,8 +239,6 @@ int server_start(struct keeper *keeper)
                 close(fds[0]);
                 return error_trace(-errno);
         }
-        /* The keeper never waits for the server: one that does not read its packets is as good as dead. */
-        fcntl(fds[0], F_SETFL, O_NONBLOCK);
         r = keeper_watch(keeper, &keeper->server, fds[0], server_on_message);
         if (r < 0)
                 return error_trace(r);
@@ -266,8 +264,10 @@ void server_died(struct keeper *keeper, int status)
         }
         /* Nobody is left to hear from its cells. */
         for (size_t i = 0; i < keeper->n_slots; i++) {
-                if (!keeper->slots[i].selftest)
+                if (!keeper->slots[i].selftest) {
                         slot_kill_cell(&keeper->slots[i]);
+                        keeper->slots[i].cell = 0; /* the next server counts from 1 again */
+                }
         }
         keeper_forget_pending(keeper, 0);
         keeper->server_retry_us = clock_us() + ((uint64_t)RETRY_US << keeper->server_failures) / 2;

@@ -185,6 +185,7 @@ void slot_end_cell(struct keeper *keeper, struct slot *slot, struct keeper_done 
         /* Whatever the cell has started and left behind ends here. */
         syscall(SYS_pidfd_send_signal, slot->first_pidfd, SIGKILL, NULL, 0);
         cgroup_read(&slot->group, &usage);
+        slot->state = SLOT_CLEANING; /* what the report leads to must find no cell here */
         done.type = KEEPER_DONE;
         done.cell = slot->cell;
         done.killed = slot->killed;
@@ -198,13 +199,11 @@ void slot_end_cell(struct keeper *keeper, struct slot *slot, struct keeper_done 
 
 void slot_anchor_lost(struct keeper *keeper, struct slot *slot)
 {
+        const struct keeper_done done = { .type = KEEPER_DONE, .outcome = CELL_LOST, .cell = slot->cell };
+        bool was_busy = slot_is_busy(slot);
+
         if (slot->state == SLOT_DOWN)
                 return;
-        if (slot_is_busy(slot)) {
-                struct keeper_done done = { .type = KEEPER_DONE, .outcome = CELL_LOST, .cell = slot->cell };
-
-                keeper_report_done(keeper, slot->selftest, slot->runtime, &done);
-        }
         keeper_unwatch(keeper, &slot->anchor);
         fd_closep(&slot->first_pidfd);
         if (slot->anchor_pid > 0)
@@ -216,6 +215,8 @@ void slot_anchor_lost(struct keeper *keeper, struct slot *slot)
                 log_error("slot.refused", "slot=%u cannot be made ready; see slot.failed above", slot->index);
                 keeper_stop(keeper, 1);
         }
+        if (was_busy)
+                keeper_report_done(keeper, slot->selftest, slot->runtime, &done);
 }
 
 uint64_t slot_tick(struct keeper *keeper, struct slot *slot, uint64_t now_us)

@@ -88,12 +88,14 @@ static int template_enter(struct keeper *keeper, int control)
                 r = rootfs_mount_proc();
         if (r == 0)
                 r = child_keep_fds(&control, 1);
-        if (r == 0)
-                r = rlimits_apply(&keeper->settings);
         if (r == 0 && dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
                 r = -errno;
         if (r == 0)
                 r = child_become(keeper->settings.uid_base + UID_TEMPLATE, capability_template_set);
+        /* Last: every slot's first process has this user id too, and who changes to one that has too many
+         * processes may not execute (setuid(2), EAGAIN). */
+        if (r == 0)
+                r = rlimits_apply(&keeper->settings);
         return r;
 }
 
@@ -226,6 +228,7 @@ static void template_on_forked(struct keeper *keeper, const struct template_fork
                         strerror(-forked->error));
                 slot_end_cell(keeper, slot, (struct keeper_done){ .outcome = CELL_LOST });
         }
+        keeper_dispatch(keeper); /* its socket may have been full */
 }
 
 static void template_on_exited(struct keeper *keeper, const struct template_exited *exited)

@@ -47,6 +47,7 @@ static const struct {
 } limit_files[] = {
         { 1, MEMORY, "memory.limit_in_bytes", VALUE_MEMORY, false },
         { 1, MEMORY, "memory.memsw.limit_in_bytes", VALUE_MEMORY, true },
+        { 1, MEMORY, "memory.kmem.tcp.limit_in_bytes", VALUE_MEMORY, true }, /* else sockets hold gigabytes */
         { 1, PIDS, "pids.max", VALUE_PROCESSES, false },
         { 1, CPU, "cpu.cfs_period_us", VALUE_CPU_PERIOD, false },
         { 1, CPU, "cpu.cfs_quota_us", VALUE_CPU_QUOTA, false },

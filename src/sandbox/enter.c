@@ -24,6 +24,7 @@
 #include <linux/seccomp.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/macros.h"
 #include "sandbox/capability.h"
 #include "sandbox/landlock.h"
@@ -103,12 +104,15 @@ static int enter_namespaces(const struct plan *plan, const struct enter_slot *sl
         return 0;
 }
 
-/* The descriptors came by SCM_RIGHTS while 0 to 3 were taken, so none of them lies below 4. */
+/* The descriptors came by SCM_RIGHTS while 0 to 3 were taken, so none of them lies below 4. The template's
+ * own /dev/null has flags and locks that all its cells would have in common. */
 static int enter_descriptors(const struct plan *plan, const struct enter_slot *slot)
 {
+        _cleanup_(fd_closep) int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
         (void)plan;
-        if (dup2(slot->output, STDOUT_FILENO) < 0 || dup2(slot->errors, STDERR_FILENO) < 0 ||
-                dup3(slot->channel, 3, O_CLOEXEC) < 0)
+        if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(slot->output, STDOUT_FILENO) < 0 ||
+                dup2(slot->errors, STDERR_FILENO) < 0 || dup3(slot->channel, 3, O_CLOEXEC) < 0)
                 return -errno;
         return 0;
 }
@@ -129,8 +133,9 @@ static int enter_uid(const struct plan *plan, const struct enter_slot *slot)
         return 0;
 }
 
-/* The change of user has cleared the parent-death signal: it is set again here. The template may have died in
- * between. */
+/* The change of user has cleared the parent-death signal: it is set again here. If the template has died in
+ * between, the slot's first process ends this one. Never dumpable, whatever fs.suid_dumpable says: a host's
+ * core_pattern may be a program, which no rlimit keeps from reading a cell's memory as root. */
 static int enter_capabilities(const struct plan *plan, const struct enter_slot *slot)
 {
         int r;
@@ -140,7 +145,9 @@ static int enter_capabilities(const struct plan *plan, const struct enter_slot *
         r = capabilities_keep(0, 0);
         if (r < 0)
                 return r;
-        return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ? -errno : 0;
+        return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0
+                       ? -errno
+                       : 0;
 }
 
 /* Inherited since before the template was executed; a cell that lacks it is not to run. */

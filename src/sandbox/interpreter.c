@@ -42,15 +42,15 @@ static int find_program(const char *setting, const char *path, char *ret_path, c
 int interpreter_python(
         const char *path, struct rootfs_binds *binds, char **ret_path, char *error, size_t error_size)
 {
-        char found[PATH_MAX], *bin;
+        char found[PATH_MAX], *name;
         int r = find_program("PYTHON", path ? path : "", found, error, error_size);
 
         if (r < 0)
                 return r;
         *ret_path = strdup(found);
-        bin = strstr(found, "/bin/");
-        if (bin && strncmp(found, "/usr/bin/", strlen("/usr/bin/")) != 0)
-                *bin = 0;
+        name = strrchr(found, '/');
+        if (name - found > 4 && memcmp(name - 4, "/bin", 4) == 0 && strncmp(found, "/usr/bin/", 9) != 0)
+                name[-4] = 0;
         return *ret_path ? rootfs_binds_add(binds, "", found, found) : -ENOMEM;
 }
 

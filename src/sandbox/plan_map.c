@@ -14,7 +14,9 @@ int plan_map(int fd, const struct plan **ret_plan)
                 return -errno;
         if ((size_t)st.st_size < sizeof *plan)
                 return -EBADMSG;
-        plan = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+        /* Private: kernels before 6.7 refuse any shared mapping of a sealed file, and cells are to share
+         * nothing. */
+        plan = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (plan == MAP_FAILED)
                 return -errno;
         if (sizeof *plan + sizeof(struct sock_filter) * ((size_t)plan->template_length + plan->cell_length) !=

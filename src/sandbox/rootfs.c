@@ -105,12 +105,28 @@ static int write_file(const char *path, const char *text)
         return write(fd, text, length) == (ssize_t)length ? 0 : -EIO;
 }
 
-/* A bind mount takes its read-only flag only in a second step. */
+/* struct mount_attr of linux/mount.h, which older C libraries do not suffer beside sys/mount.h; its first
+ * four flags are the MS_ ones. */
+struct attributes {
+        uint64_t set, clear, propagation, user_namespace;
+};
+
+/*
+ * A bind mount takes its flags only in a second step, and what is mounted below it only in a third: that one
+ * takes a kernel of 5.12. Without access times, or reading would write to the host.
+ */
 static int bind(const char *source, const char *target, unsigned long flags)
 {
-        if (mount(source, target, NULL, MS_BIND | MS_REC, NULL) < 0)
+        struct attributes attributes = { .set = flags & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC) };
+
+        if (mount(source, target, NULL, MS_BIND | MS_REC, NULL) < 0 ||
+                mount(NULL, target, NULL, MS_BIND | MS_REMOUNT | MS_NOATIME | flags, NULL) < 0)
                 return -errno;
-        return mount(NULL, target, NULL, MS_BIND | MS_REMOUNT | flags, NULL) < 0 ? -errno : 0;
+        return syscall(SYS_mount_setattr, AT_FDCWD, target, AT_RECURSIVE, &attributes, sizeof attributes) <
+                                       0 &&
+                               errno != ENOSYS
+                       ? -errno
+                       : 0;
 }
 
 static int make_point(const char *source, const char *target)
@@ -173,7 +189,7 @@ static int add_entry(struct builder *builder, enum entry_kind kind, const char *
         case ENTRY_LIBRARY:
                 return add_library(builder, path);
         case ENTRY_DEVICE:
-                return add_bind(builder, path, path, MS_NOSUID | MS_NOEXEC);
+                return add_bind(builder, path, path, MS_RDONLY | MS_NOSUID | MS_NOEXEC);
         case ENTRY_DIRECTORY:
                 r = mkdir(target, 0755);
                 break;

@@ -8,9 +8,12 @@
 
 #include <errno.h>
 #include <linux/sched.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <seccomp.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -32,14 +35,14 @@ static const char *const allowed[] = {
         "utime", "utimes", "utimensat", "futimesat", "umask", "fsync", "fdatasync", "sync_file_range",
         "fadvise64", "readahead", "copy_file_range", "sendfile", "splice", "tee", "flock", "fcntl", "dup",
         "dup2", "dup3", "pipe", "pipe2", "getxattr", "lgetxattr", "fgetxattr", "listxattr", "llistxattr",
-        "flistxattr", "inotify_init", "inotify_init1", "inotify_add_watch", "inotify_rm_watch",
+        "flistxattr",
         /* waiting */
         "poll", "ppoll", "select", "pselect6", "epoll_create", "epoll_create1", "epoll_ctl", "epoll_wait",
         "epoll_pwait", "epoll_pwait2", "eventfd", "eventfd2", "signalfd", "signalfd4", "timerfd_create",
         "timerfd_settime", "timerfd_gettime",
         /* memory */
-        "mmap", "munmap", "mremap", "mprotect", "madvise", "brk", "msync", "mincore", "mlock", "munlock",
-        "memfd_create", "membarrier", "pkey_alloc", "pkey_free", "pkey_mprotect",
+        "munmap", "mremap", "mprotect", "madvise", "brk", "msync", "mincore", "mlock", "munlock",
+        "membarrier", "pkey_alloc", "pkey_free", "pkey_mprotect",
         /* signals and time */
         "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "rt_sigpending", "rt_sigtimedwait", "rt_sigsuspend",
         "rt_sigqueueinfo", "rt_tgsigqueueinfo", "sigaltstack", "kill", "tgkill", "tkill", "pause", "alarm",
@@ -62,17 +65,55 @@ static const char *const allowed[] = {
 static const char *const entering[] = { "setns", "setgroups", "setresgid", "setresuid", "capset", "seccomp",
         "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self" };
 
-static const uint32_t entering_prctl[] = { PR_SET_PDEATHSIG, PR_CAP_AMBIENT };
+static const uint32_t entering_prctl[] = { PR_SET_PDEATHSIG, PR_CAP_AMBIENT, PR_SET_DUMPABLE };
 static const uint32_t allowed_prctl[] = { PR_SET_NAME, PR_GET_NAME, PR_SET_VMA, PR_GET_DUMPABLE,
-        PR_SET_DUMPABLE, PR_GET_NO_NEW_PRIVS };
+        PR_GET_NO_NEW_PRIVS };
 static const uint32_t allowed_ioctl[] = { FIONREAD, FIONBIO, FIOCLEX, FIONCLEX, TCGETS, TIOCGWINSZ };
-static const uint32_t allowed_families[] = { AF_UNIX, AF_INET, AF_INET6 };
-static const uint32_t allowed_socket_types[] = { SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET };
+
+/* The protocol counts: an ordinary type with MPTCP, SCTP or L2TP behind it would load that module. */
+static const struct {
+        uint32_t family, type, protocol;
+} allowed_sockets[] = {
+        { AF_UNIX, SOCK_STREAM, 0 },
+        { AF_UNIX, SOCK_DGRAM, 0 },
+        { AF_UNIX, SOCK_SEQPACKET, 0 },
+        { AF_INET, SOCK_STREAM, 0 },
+        { AF_INET, SOCK_STREAM, IPPROTO_TCP },
+        { AF_INET, SOCK_DGRAM, 0 },
+        { AF_INET, SOCK_DGRAM, IPPROTO_UDP },
+        { AF_INET6, SOCK_STREAM, 0 },
+        { AF_INET6, SOCK_STREAM, IPPROTO_TCP },
+        { AF_INET6, SOCK_DGRAM, 0 },
+        { AF_INET6, SOCK_DGRAM, IPPROTO_UDP },
+};
+
+/* Refused to cells: programs for the kernel's interpreter, and protocols on top of TCP. */
+static const struct {
+        uint32_t level, option;
+} refused_options[] = {
+        { SOL_SOCKET, SO_ATTACH_FILTER },
+        { SOL_SOCKET, SO_ATTACH_BPF },
+        { SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF },
+        { SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF },
+        { IPPROTO_TCP, TCP_ULP },
+};
 
 enum {
         SOCKET_TYPE_MASK = 0xf, /* SOCK_CLOEXEC and SOCK_NONBLOCK lie above */
         NEW_NAMESPACES = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |
                          CLONE_NEWPID | CLONE_NEWNET,
+};
+
+/* Calls that are harmless without some bits of one argument. A child with CLONE_PARENT would be the
+ * template's to reap; the host's huge pages count as nobody's memory. */
+static const struct {
+        const char *name;
+        unsigned argument;
+        uint64_t forbidden;
+} allowed_without[] = {
+        { "clone", 0, NEW_NAMESPACES | CLONE_PARENT },
+        { "mmap", 3, MAP_HUGETLB },
+        { "memfd_create", 1, MFD_HUGETLB },
 };
 
 /* A call that this build's libseccomp does not know cannot be allowed, and stays refused. */
@@ -105,15 +146,14 @@ static int rule_for_values(scmp_filter_ctx filter, uint32_t action, int number, 
 
 static int allow_sockets(scmp_filter_ctx filter)
 {
-        for (size_t f = 0; f < ARRAY_SIZE(allowed_families); f++) {
-                for (size_t t = 0; t < ARRAY_SIZE(allowed_socket_types); t++) {
-                        int r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
-                                SCMP_A0_64(SCMP_CMP_EQ, allowed_families[f], 0),
-                                SCMP_A1_64(SCMP_CMP_MASKED_EQ, SOCKET_TYPE_MASK, allowed_socket_types[t]));
+        for (size_t i = 0; i < ARRAY_SIZE(allowed_sockets); i++) {
+                int r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 3,
+                        SCMP_A0_64(SCMP_CMP_EQ, allowed_sockets[i].family, 0),
+                        SCMP_A1_64(SCMP_CMP_MASKED_EQ, SOCKET_TYPE_MASK, allowed_sockets[i].type),
+                        SCMP_A2_64(SCMP_CMP_EQ, allowed_sockets[i].protocol, 0));
 
-                        if (r < 0)
-                                return r;
-                }
+                if (r < 0)
+                        return r;
         }
         return seccomp_rule_add(
                 filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1, SCMP_A0_64(SCMP_CMP_EQ, AF_UNIX, 0));
@@ -125,9 +165,11 @@ static int allow_arguments(scmp_filter_ctx filter)
 
         /* clone3 hides its flags behind a pointer: "not implemented" makes libc fall back to clone. */
         r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
-        if (r == 0)
-                r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
-                        SCMP_A0_64(SCMP_CMP_MASKED_EQ, NEW_NAMESPACES, 0));
+        for (size_t i = 0; r == 0 && i < ARRAY_SIZE(allowed_without); i++)
+                r = seccomp_rule_add(filter, SCMP_ACT_ALLOW,
+                        seccomp_syscall_resolve_name(allowed_without[i].name), 1,
+                        SCMP_CMP64(allowed_without[i].argument, SCMP_CMP_MASKED_EQ,
+                                allowed_without[i].forbidden, 0));
         if (r == 0)
                 r = rule_for_values(
                         filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), allowed_ioctl, ARRAY_SIZE(allowed_ioctl), 1);
@@ -162,6 +204,11 @@ static int cell_rules(scmp_filter_ctx filter)
         if (r == 0)
                 r = rule_for_values(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prctl), entering_prctl,
                         ARRAY_SIZE(entering_prctl), 0);
+        /* The kernel looks at the lower half of these arguments, so this must too. */
+        for (size_t i = 0; r == 0 && i < ARRAY_SIZE(refused_options); i++)
+                r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(setsockopt), 2,
+                        SCMP_A1_64(SCMP_CMP_MASKED_EQ, UINT32_MAX, refused_options[i].level),
+                        SCMP_A2_64(SCMP_CMP_MASKED_EQ, UINT32_MAX, refused_options[i].option));
         return r;
 }
 
@@ -181,6 +228,8 @@ int seccomp_policy_write(enum seccomp_policy policy, int fd)
         if (!filter)
                 return -ENOMEM;
         r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+        if (r == 0)
+                r = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
         if (r == 0)
                 r = policies[policy].rules(filter);
         if (r == 0)
