@@ -1,7 +1,8 @@
 /*
  * Spares: for each runtime that runs scripts, a few cells that have said READY and wait for a call. One that
- * is taken is replaced at once, while its runtime is up. One that dies while it waits costs nobody a call; it
- * is replaced after a pause that doubles, so a runtime that cannot hold a cell does not keep the host busy.
+ * is taken is replaced a moment later, while its runtime is up: the call that took it has the CPUs first. One
+ * that dies while it waits costs nobody a call; it is replaced after a pause that doubles, so a runtime that
+ * cannot hold a cell does not keep the host busy.
  */
 
 #include <errno.h>
@@ -16,7 +17,7 @@
 #include "server/language.h"
 #include "wire/runtime.h"
 
-enum { BACKOFF_FIRST_MS = 100, BACKOFF_MAX_MS = 5000, HEALTHY_US = 1000000 };
+enum { BACKOFF_FIRST_MS = 100, BACKOFF_MAX_MS = 5000, HEALTHY_US = 1000000, REPLACE_AFTER_MS = 4 };
 
 static void cell_pool_refill(struct cell_pool *pool)
 {
@@ -41,6 +42,13 @@ static void cell_pool_on_timer(evutil_socket_t fd, short what, void *context)
         cell_pool_refill(context);
 }
 
+static void cell_pool_refill_in(struct cell_pool *pool, uint32_t ms)
+{
+        struct timeval pause = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
+
+        evtimer_add(&pool->refill_timer, &pause);
+}
+
 static void cell_pool_reset_backoff(struct cell_pool *pool)
 {
         pool->backoff_ms = 0;
@@ -52,7 +60,6 @@ static void cell_pool_reset_backoff(struct cell_pool *pool)
 static void cell_pool_lose(struct cell_pool *pool, struct cell *cell)
 {
         bool was_healthy = clock_us() - cell->born_us > HEALTHY_US;
-        struct timeval pause;
 
         list_remove(&cell->spare);
         pool->n_spares--;
@@ -60,9 +67,7 @@ static void cell_pool_lose(struct cell_pool *pool, struct cell *cell)
                 return;
         pool->backoff_ms = pool->backoff_ms && !was_healthy ? MIN(pool->backoff_ms * 2, BACKOFF_MAX_MS)
                                                             : BACKOFF_FIRST_MS;
-        pause = (struct timeval){ .tv_sec = pool->backoff_ms / 1000,
-                .tv_usec = pool->backoff_ms % 1000 * 1000 };
-        evtimer_add(&pool->refill_timer, &pause);
+        cell_pool_refill_in(pool, pool->backoff_ms);
 }
 
 static void cell_pool_log_wall(const struct cell *cell, const struct cell_notice *notice)
@@ -146,7 +151,8 @@ int cell_take(
         }
         cell->owner = owner;
         cell->context = context;
-        cell_pool_refill(pool);
+        if (!evtimer_pending(&pool->refill_timer, NULL))
+                cell_pool_refill_in(pool, REPLACE_AFTER_MS);
         *ret_cell = cell;
         return 0;
 }
