@@ -110,8 +110,9 @@ static const struct setting table[] = {
                 "first of the user ids for server, templates and cells; nothing else may use UID_BASE to "
                 "UID_BASE+2047" },
         { "CGROUP_PARENT", KIND_TEXT, AT(cgroup_parent), NULL, 0, 0,
-                "cgroup to live in, such as `system.slice/mayfly.service`; unset: v2 the root, v1 the "
-                "starting process's own" },
+                "cgroup to live in, such as `mayfly.slice`, with no processes of its own (cgroup v2 wants "
+                "that); unset: "
+                "v2 the root, v1 the starting process's own" },
         { "ALLOW_MISSING_WALLS", KIND_TEXT, AT(allow_missing_walls), NULL, 0, 0,
                 "walls that may be missing, comma separated: the operator's explicit choice" },
         { "LOG_LEVEL", KIND_LEVEL, AT(log_level), "info", 0, 0, "error, warn, info or debug" },

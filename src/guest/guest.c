@@ -229,8 +229,7 @@ static int template_serve_request(enum guest_role *ret_role)
         *ret_role = request.selftest ? GUEST_ROLE_SELFTEST : GUEST_ROLE_CELL;
         if (template_fork(&request, &slot) == 1)
                 return 1;
-        for (size_t i = 0; i < n_fds; i++)
-                fd_closep(&fds[i]);
+        fds_close(fds, n_fds);
         return 0;
 }
 

@@ -72,11 +72,10 @@ void keeper_report_done(
                 keeper_tell_server(keeper, done, sizeof *done);
 }
 
-int keeper_request_cell(struct keeper *keeper, const struct pending *request)
+int keeper_request_cell(struct keeper *keeper, struct pending *request)
 {
         if (keeper->n_pending >= keeper->n_slots && !request->selftest) {
-                for (int i = 0; i < KEEPER_FDS_PER_CELL; i++)
-                        close(request->fds[i]);
+                fds_close(request->fds, KEEPER_FDS_PER_CELL);
                 return -ENOSPC;
         }
         keeper->pending[keeper->n_pending++] = *request;
@@ -86,8 +85,7 @@ int keeper_request_cell(struct keeper *keeper, const struct pending *request)
 
 static void pending_remove(struct keeper *keeper, size_t i)
 {
-        for (int k = 0; k < KEEPER_FDS_PER_CELL; k++)
-                fd_closep(&keeper->pending[i].fds[k]);
+        fds_close(keeper->pending[i].fds, KEEPER_FDS_PER_CELL);
         keeper->n_pending--;
         memmove(&keeper->pending[i], &keeper->pending[i + 1],
                 (keeper->n_pending - i) * sizeof *keeper->pending);

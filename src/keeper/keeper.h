@@ -50,7 +50,7 @@ struct keeper {
 
         pid_t server_pid;
         struct watch server;
-        uint64_t server_retry_us;
+        uint64_t server_started_us, server_retry_us;
         uint32_t server_failures;
 
         struct template *templates; /* RUNTIME_COUNT */
@@ -77,7 +77,7 @@ int keeper_watch(
 void keeper_unwatch(struct keeper *keeper, struct watch *watch);
 
 /* Asks for a cell; takes the descriptors over. 0 or negative errno (-ENOSPC: more than there is room for). */
-int keeper_request_cell(struct keeper *keeper, const struct pending *request);
+int keeper_request_cell(struct keeper *keeper, struct pending *request);
 /* Drops a cell that waits, telling its asker; 0: all of the server's, telling nobody. */
 void keeper_forget_pending(struct keeper *keeper, uint64_t cell);
 /* Starts what waits and can be started now. */

@@ -25,7 +25,7 @@
 #include "keeper/template.h"
 #include "wire/packet.h"
 
-enum { RETRY_US = 100000, FAILURES_MAX = 8, SERVER_TMP_BYTES = 64 << 20 };
+enum { RETRY_US = 100000, HEALTHY_US = 60000000, FAILURES_MAX = 8, SERVER_TMP_BYTES = 64 << 20 };
 
 /* A data directory that was filled under another UID_BASE is taken over: the store's own files, no others. */
 static void data_take_over(int directory, uid_t uid)
@@ -143,8 +143,7 @@ static int request_start(struct keeper *keeper, const void *message, int *fds)
 
         memcpy(request.fds, fds, sizeof request.fds);
         if (start->runtime >= RUNTIME_COUNT || slot_find_cell(keeper, start->cell, false)) {
-                for (int i = 0; i < KEEPER_FDS_PER_CELL; i++)
-                        fd_closep(&fds[i]);
+                fds_close(fds, KEEPER_FDS_PER_CELL);
                 return -EBADMSG;
         }
         if (keeper_request_cell(keeper, &request) < 0) {
@@ -198,8 +197,7 @@ static int server_serve(struct keeper *keeper, const void *message, size_t lengt
                 if (requests[i].type == type && requests[i].length == length && requests[i].n_fds == n_fds)
                         return requests[i].serve(keeper, message, fds);
         }
-        for (size_t i = 0; i < n_fds; i++)
-                fd_closep(&fds[i]);
+        fds_close(fds, n_fds);
         return -EBADMSG;
 }
 
@@ -220,7 +218,8 @@ static void server_on_message(struct keeper *keeper, struct watch *watch)
         if (r < 0)
                 log_error("server.protocol", "error=\"%s\"", strerror(-r));
         keeper_unwatch(keeper, watch);
-        if (r < 0 && keeper->server_pid > 0)
+        /* One that broke the protocol, or hung up and lives on, is replaced. */
+        if ((r < 0 || !keeper->draining) && keeper->server_pid > 0)
                 kill(keeper->server_pid, SIGKILL);
 }
 
@@ -231,6 +230,7 @@ int server_start(struct keeper *keeper)
         r = packet_pair(fds);
         if (r < 0)
                 return error_trace(r);
+        keeper->server_started_us = clock_us();
         keeper->server_pid = child_fork();
         if (keeper->server_pid == 0)
                 server_main(keeper, fds[1]);
@@ -257,6 +257,8 @@ void server_died(struct keeper *keeper, int status)
         }
         log_error("server.down", "%s=%d", WIFEXITED(status) ? "exit" : "signal",
                 WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
+        if (clock_us() - keeper->server_started_us > HEALTHY_US)
+                keeper->server_failures = 0;
         if (keeper->draining || ++keeper->server_failures >= FAILURES_MAX ||
                 (WIFEXITED(status) && WEXITSTATUS(status) == 2)) {
                 keeper_stop(keeper, 1); /* 2: it cannot work with these settings, and has said why */

@@ -16,7 +16,7 @@
 #include "wire/guest_api.h"
 #include "wire/packet.h"
 
-enum { FORK_TIMEOUT_US = 5000000, RETRY_US = 200000, FAILURES_MAX = 5 };
+enum { FORK_TIMEOUT_US = 5000000, CLEAN_TIMEOUT_US = 15000000, RETRY_US = 200000, FAILURES_MAX = 5 };
 
 static void slot_ask_clean(struct keeper *keeper, struct slot *slot)
 {
@@ -24,7 +24,7 @@ static void slot_ask_clean(struct keeper *keeper, struct slot *slot)
         slot->state = SLOT_CLEANING;
         slot->cell = 0;
         slot->killed = false;
-        slot->deadline_us = 0;
+        slot->deadline_us = clock_us() + CLEAN_TIMEOUT_US;
         if (packet_send(slot->anchor.fd, "c", 1, NULL, 0) != 0)
                 slot_anchor_lost(keeper, slot);
 }
@@ -51,6 +51,7 @@ static void slot_on_anchor(struct keeper *keeper, struct watch *watch)
         slot->first_pidfd = pidfd;
         slot->failures = 0;
         slot->state = SLOT_FREE;
+        slot->deadline_us = 0;
         keeper_dispatch(keeper);
 }
 
@@ -227,6 +228,11 @@ uint64_t slot_tick(struct keeper *keeper, struct slot *slot, uint64_t now_us)
                 if (slot_start_anchor(keeper, slot) < 0)
                         slot->retry_us = now_us + RETRY_US;
                 return now_us + RETRY_US;
+        }
+        if (slot->state == SLOT_CLEANING && now_us >= slot->deadline_us) {
+                log_error("slot.failed", "slot=%u error=\"its anchor does not answer\"", slot->index);
+                slot_anchor_lost(keeper, slot);
+                return slot->retry_us;
         }
         /* A template that neither forks nor reaps is no use to anybody. */
         if (slot->deadline_us && now_us >= slot->deadline_us) {

@@ -76,7 +76,7 @@ struct keeper_done {
         uint32_t limits; /* bits of enum cell_limit that were hit */
         uint32_t killed; /* 1: ended by KEEPER_KILL */
         uint32_t padding;
-        uint64_t cpu_us;            /* of all its processes */
+        uint64_t cpu_us;            /* of the cell and the children that it waited for */
         uint64_t peak_memory_bytes; /* cgroup's high-water mark; 0 if the host does not tell */
         uint64_t wall_us;           /* from fork to exit */
 };

@@ -98,8 +98,7 @@ int packet_receive(int fd, int flags, void *data, size_t size, size_t *ret_lengt
 
         n_fds = packet_take_fds(&message, ret_fds, max_fds, &excess);
         if (n == 0 || excess > 0 || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
-                for (size_t i = 0; i < n_fds; i++)
-                        fd_closep(&ret_fds[i]);
+                fds_close(ret_fds, n_fds);
                 return n == 0 ? PACKET_EOF : -EBADMSG;
         }
         *ret_length = (size_t)n;
