@@ -127,3 +127,32 @@ def test_what_a_dead_session_left_is_swept(own):
         os.makedirs(os.path.join(directory, "slot-0"))
     own(RUNTIMES="fake").start().stop()
     assert not [directory for directory in left if os.path.exists(directory)]
+
+
+HIDE_CGROUPS = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /sys/fs/cgroup && exec "$0" "$@"']
+CGROUP_WALLS = ["cgroup_memory", "cgroup_pids", "cgroup_cpu"]
+
+
+def test_a_missing_wall_stops_the_start_and_is_named_with_its_cure(own):
+    mayfly = own(RUNTIMES="fake")
+    mayfly.wrapper = HIDE_CGROUPS
+    mayfly.start(wait=False)
+    assert mayfly.keeper.wait(30) == 2
+    assert "cannot raise the wall cgroup_memory" in mayfly.log()
+    assert "mount the memory cgroup controller" in mayfly.log()
+    assert "--allow-missing-walls=cgroup_memory" in mayfly.log()
+
+
+def test_the_operator_may_choose_to_go_without_a_wall(own):
+    mayfly = own(RUNTIMES="fake", ALLOW_MISSING_WALLS=",".join(CGROUP_WALLS))
+    mayfly.wrapper = HIDE_CGROUPS
+    mayfly.start()
+    assert mayfly.get("/readyz").json["walls"]["missing"] == CGROUP_WALLS
+    assert mayfly.python("json 1").data == 1
+    mayfly.stop()
+
+
+def test_what_is_no_interpreter_is_refused_at_start(own):
+    mayfly = own(RUNTIMES="python", PYTHON="/bin/true").start(wait=False)
+    assert mayfly.keeper.wait(60) == 1
+    assert "runtime=python could not be made ready" in mayfly.log()
