@@ -92,11 +92,13 @@ static int clean_processes(struct anchor *anchor)
         return umount2("/proc", MNT_DETACH) < 0 ? -errno : 0;
 }
 
-/* Process 1 of the cell's pid namespace: reaps what the cell orphans, holds no right and no descriptor. */
-static void __attribute__((noreturn)) first_main(const struct anchor *anchor, int ready)
+/* Process 1 of the cell's pid namespace: reaps what the cell orphans, holds no right and no descriptor. If
+ * the anchor dies before its death is heard of here, the pipe has no reader left. */
+static void __attribute__((noreturn)) first_main(const struct anchor *anchor, int reader, int ready)
 {
         int r = rootfs_mount_proc();
 
+        close(reader);
         prctl(PR_SET_NAME, "mayfly-first");
         signal(SIGCHLD, SIG_IGN);
         if (r == 0)
@@ -127,7 +129,7 @@ static int start_first(struct anchor *anchor)
                 return -errno;
         }
         if (anchor->first == 0)
-                first_main(anchor, writer);
+                first_main(anchor, reader, writer);
         fd_closep(&writer);
         return read(reader, &r, sizeof r) == sizeof r ? r : -EIO;
 }

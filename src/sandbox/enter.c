@@ -14,7 +14,6 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <sched.h>
-#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -133,9 +132,9 @@ static int enter_uid(const struct plan *plan, const struct enter_slot *slot)
         return 0;
 }
 
-/* The change of user has cleared the parent-death signal: it is set again here. If the template has died in
- * between, the slot's first process ends this one. Never dumpable, whatever fs.suid_dumpable says: a host's
- * core_pattern may be a program, which no rlimit keeps from reading a cell's memory as root. */
+/* A template that dies takes its cells along through the keeper, which ends their first processes: a
+ * parent-death signal would need CAP_KILL in the template. Never dumpable, whatever fs.suid_dumpable says: a
+ * host's core_pattern may be a program, which no rlimit keeps from reading a cell's memory as root. */
 static int enter_capabilities(const struct plan *plan, const struct enter_slot *slot)
 {
         int r;
@@ -145,9 +144,7 @@ static int enter_capabilities(const struct plan *plan, const struct enter_slot *
         r = capabilities_keep(0, 0);
         if (r < 0)
                 return r;
-        return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0
-                       ? -errno
-                       : 0;
+        return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? -errno : 0;
 }
 
 /* Inherited since before the template was executed; a cell that lacks it is not to run. */

@@ -65,7 +65,7 @@ static const char *const allowed[] = {
 static const char *const entering[] = { "setns", "setgroups", "setresgid", "setresuid", "capset", "seccomp",
         "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self" };
 
-static const uint32_t entering_prctl[] = { PR_SET_PDEATHSIG, PR_CAP_AMBIENT, PR_SET_DUMPABLE };
+static const uint32_t entering_prctl[] = { PR_CAP_AMBIENT, PR_SET_DUMPABLE };
 static const uint32_t allowed_prctl[] = { PR_SET_NAME, PR_GET_NAME, PR_SET_VMA, PR_GET_DUMPABLE,
         PR_GET_NO_NEW_PRIVS };
 static const uint32_t allowed_ioctl[] = { FIONREAD, FIONBIO, FIOCLEX, FIONCLEX, TCGETS, TIOCGWINSZ };
