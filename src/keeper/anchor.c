@@ -92,13 +92,12 @@ static int clean_processes(struct anchor *anchor)
         return umount2("/proc", MNT_DETACH) < 0 ? -errno : 0;
 }
 
-/* Process 1 of the cell's pid namespace: reaps what the cell orphans, holds no right and no descriptor. If
- * the anchor dies before its death is heard of here, the pipe has no reader left. */
+/* Process 1 of the cell's pid namespace: reaps what the cell orphans, holds no right and no descriptor. */
 static void __attribute__((noreturn)) first_main(const struct anchor *anchor, int reader, int ready)
 {
         int r = rootfs_mount_proc();
 
-        close(reader);
+        close(reader); /* if the anchor dies too soon to be heard of, the pipe has no reader left */
         prctl(PR_SET_NAME, "mayfly-first");
         signal(SIGCHLD, SIG_IGN);
         if (r == 0)
