@@ -49,6 +49,7 @@ def test_guest_modules_link_nothing_but_libc():
         assert set(re.findall(r"NEEDED.*\[(lib[^.]+)", needed)) - {"libasan", "libubsan"} <= {"libc"}
 
 
-def test_keeper_is_small_enough_to_read():
+def test_keeper_folder_does_not_grow():
+    """The folder alone. What the process links besides is counted in ARCHITECTURE.md, and is still too much."""
     lines = sum(len(p.read_text().splitlines()) for p in (ROOT / "src/keeper").glob("*.[ch]"))
-    assert lines < 2000, f"the privileged process has grown to {lines} lines"
+    assert lines < 2000, f"src/keeper has grown to {lines} lines"
