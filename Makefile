@@ -10,7 +10,7 @@ run: ## install what is missing, build, and serve until Ctrl-C
 	@scripts/install run
 	@test -f $(BUILD)/build.ninja || meson setup $(BUILD) -Dtests=false
 	@meson compile -C $(BUILD)
-	@exec $(BUILD)/src/keeper/mayfly-keeper
+	@exec $(BUILD)/src/setup/mayflyd
 
 build: ## build everything, tests too
 	@scripts/install test
@@ -44,7 +44,7 @@ asan: ## build with sanitizers and run the tests that can
 	@MAYFLY_BUILD=build-asan /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/integration/test_fake.py
 
 docs: build ## write docs/settings.md from the settings table
-	@$(BUILD)/src/keeper/mayfly-keeper --print-settings-markdown > docs/settings.md
+	@$(BUILD)/src/setup/mayflyd --print-settings-markdown > docs/settings.md
 
 clean: ## remove what was built; node_modules and data stay
 	@rm -rf build build-asan

@@ -452,6 +452,22 @@ int settings_load(int argc, char **argv, char **environment, const char *env_fil
         return settings_check(ret_settings, error, error_size);
 }
 
+int settings_load_strings(int fd, struct settings *ret_settings, char *error, size_t error_size)
+{
+        char text[65536], *pairs[ARRAY_SIZE(table) + 1], *no_flags[] = { NULL };
+        ssize_t length = pread(fd, text, sizeof text - 1, 0);
+        size_t n = 0;
+
+        *ret_settings = (struct settings){ 0 };
+        if (length < 0)
+                return fail(error, error_size, "the settings cannot be read: %s", strerror(errno));
+        text[length] = 0;
+        for (char *pair = text; pair < text + length && n < ARRAY_SIZE(table); pair += strlen(pair) + 1)
+                pairs[n++] = pair;
+        pairs[n] = NULL;
+        return settings_load(0, no_flags, pairs, NULL, ret_settings, error, error_size);
+}
+
 void settings_deinit(struct settings *settings)
 {
         for (size_t i = 0; i < ARRAY_SIZE(table); i++) {

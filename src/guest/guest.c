@@ -30,6 +30,7 @@
 #include "sandbox/enter.h"
 #include "sandbox/plan.h"
 #include "wire/guest_api.h"
+#include "wire/template_api.h"
 #include "wire/packet.h"
 
 enum { CHILDREN_MAX = 4096, INHERITED_MAX = 256, FORK_FDS_MIN = 4, EXIT_BROKEN = 125 };

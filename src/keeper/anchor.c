@@ -25,9 +25,10 @@
 
 #include "base/fd.h"
 #include "base/macros.h"
-#include "sandbox/child.h"
 #include "sandbox/capability.h"
+#include "sandbox/child.h"
 #include "sandbox/loopback.h"
+#include "sandbox/rootfs.h"
 #include "wire/packet.h"
 
 enum { ANCHOR_FD = 3 };
@@ -163,23 +164,23 @@ static void anchor_answer(struct anchor *anchor)
 
 /* The slot's cgroup must be the root of its cgroup namespace, but its limits are for cells: in, unshare, and
  * out again. */
-static int anchor_enter(const struct keeper *keeper, const struct cgroup *slot_group, int socket)
+static int anchor_enter(const struct keeper *keeper, const struct group *slot_group, int socket)
 {
         const uint64_t capabilities = UINT64_C(1) << CAP_SYS_ADMIN | UINT64_C(1) << CAP_NET_ADMIN |
                                       UINT64_C(1) << CAP_KILL | UINT64_C(1) << CAP_SETUID |
                                       UINT64_C(1) << CAP_SETGID | UINT64_C(1) << CAP_SETPCAP;
-        int r = cgroup_join(slot_group);
+        int r = group_join(slot_group);
 
         if (r == 0 && unshare(CLONE_NEWCGROUP | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0)
                 r = -errno;
         if (r == 0)
-                r = cgroup_join(&keeper->anchor_group);
+                r = group_join(&keeper->anchor_group);
         if (r == 0 && sethostname("mayfly", strlen("mayfly")) < 0)
                 r = -errno;
         if (r == 0)
                 r = loopback_up();
         if (r == 0)
-                r = rootfs_enter(&keeper->rootfs);
+                r = rootfs_enter(keeper->brief->root);
         if (r == 0)
                 r = child_keep_fds(&socket, 1);
         if (r == 0)
@@ -189,23 +190,18 @@ static int anchor_enter(const struct keeper *keeper, const struct cgroup *slot_g
         return r;
 }
 
-void anchor_main(const struct keeper *keeper, const struct cgroup *slot_group, int socket)
+void anchor_main(const struct keeper *keeper, const struct group *slot_group, int socket)
 {
         struct anchor anchor = {
-                .tmp_bytes = keeper->settings.max_tmp_bytes,
-                .tmp_files = keeper->settings.max_tmp_files,
-                .first_uid = keeper->settings.uid_base + UID_TEMPLATE,
+                .tmp_bytes = keeper->brief->tmp_bytes,
+                .tmp_files = keeper->brief->tmp_files,
+                .first_uid = keeper->brief->uid_base + UID_TEMPLATE,
         };
         struct anchor_ready failed = { .step = "namespaces" };
         char request;
         size_t length;
 
         prctl(PR_SET_NAME, "mayfly-anchor");
-        /* A copy of the keeper's memory lives beside user code from now on: without the secret. */
-        if (keeper->settings.auth_token)
-                explicit_bzero(keeper->settings.auth_token, strlen(keeper->settings.auth_token));
-        for (char **variable = environ; *variable; variable++)
-                explicit_bzero(*variable, strlen(*variable));
         failed.error = anchor_enter(keeper, slot_group, socket);
         if (failed.error < 0) {
                 packet_send(socket, &failed, sizeof failed, NULL, 0);

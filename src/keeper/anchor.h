@@ -16,5 +16,5 @@ struct anchor_ready {
 };
 
 /* Runs in a child of the keeper. `socket` is the anchor's end. */
-void anchor_main(const struct keeper *keeper, const struct cgroup *slot_group, int socket)
+void anchor_main(const struct keeper *keeper, const struct group *slot_group, int socket)
         __attribute__((noreturn));

@@ -20,10 +20,12 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
-#include "keeper/janitor.h"
+#include "base/log.h"
+#include "base/macros.h"
 #include "keeper/server_process.h"
 #include "keeper/slot.h"
 #include "keeper/template.h"
+#include "wire/janitor.h"
 #include "wire/packet.h"
 
 enum { DRAIN_EXTRA_US = 5000000, SEND_BUFFER = 4 << 20 };
@@ -72,76 +74,6 @@ void keeper_report_done(
                 keeper_tell_server(keeper, done, sizeof *done);
 }
 
-int keeper_request_cell(struct keeper *keeper, struct pending *request)
-{
-        if (keeper->n_pending >= keeper->n_slots && !request->selftest) {
-                fds_close(request->fds, KEEPER_FDS_PER_CELL);
-                return -ENOSPC;
-        }
-        keeper->pending[keeper->n_pending++] = *request;
-        keeper_dispatch(keeper);
-        return 0;
-}
-
-static void pending_remove(struct keeper *keeper, size_t i)
-{
-        fds_close(keeper->pending[i].fds, KEEPER_FDS_PER_CELL);
-        keeper->n_pending--;
-        memmove(&keeper->pending[i], &keeper->pending[i + 1],
-                (keeper->n_pending - i) * sizeof *keeper->pending);
-}
-
-static void pending_refuse(struct keeper *keeper, size_t i)
-{
-        const struct pending request = keeper->pending[i];
-        const struct keeper_done done = {
-                .type = KEEPER_DONE, .outcome = CELL_REFUSED, .cell = request.cell
-        };
-
-        pending_remove(keeper, i);
-        keeper_report_done(keeper, request.selftest, request.runtime, &done);
-}
-
-void keeper_forget_pending(struct keeper *keeper, uint64_t cell)
-{
-        for (size_t i = keeper->n_pending; i-- > 0;) {
-                if (keeper->pending[i].selftest || (cell && keeper->pending[i].cell != cell))
-                        continue;
-                if (cell)
-                        pending_refuse(keeper, i);
-                else
-                        pending_remove(keeper, i);
-        }
-}
-
-/* 0: started or refused, gone from the list. 1: waits on. */
-static int pending_try(struct keeper *keeper, size_t i)
-{
-        const struct pending *request = &keeper->pending[i];
-        const struct template *template = &keeper->templates[request->runtime];
-        struct slot *slot;
-
-        if (request->selftest ? template->state != TEMPLATE_TESTING : !template_has_hope(template)) {
-                pending_refuse(keeper, i);
-                return 0;
-        }
-        slot = request->selftest || template->state == TEMPLATE_UP ? slot_find_free(keeper) : NULL;
-        if (!slot)
-                return 1;
-        /* A send that fails means a template that dies: its end is noticed on its own, and the request waits
-         * for the next. */
-        if (slot_start_cell(keeper, slot, request) < 0)
-                return 1;
-        pending_remove(keeper, i);
-        return 0;
-}
-
-void keeper_dispatch(struct keeper *keeper)
-{
-        for (size_t i = 0; i < keeper->n_pending;)
-                i += (size_t)pending_try(keeper, i);
-}
-
 void keeper_stop(struct keeper *keeper, int exit_code)
 {
         if (!keeper->finished)
@@ -158,36 +90,35 @@ static void keeper_drain(struct keeper *keeper)
                 return;
         }
         log_info("keeper.draining", "running calls may take %u ms to end; a second signal ends them now",
-                keeper->settings.drain_timeout_ms);
+                keeper->brief->drain_timeout_ms);
         keeper->draining = true;
         keeper->drain_deadline_us =
-                clock_us() + (uint64_t)keeper->settings.drain_timeout_ms * 1000 + DRAIN_EXTRA_US;
+                clock_us() + (uint64_t)keeper->brief->drain_timeout_ms * 1000 + DRAIN_EXTRA_US;
         keeper_tell_server(keeper, &message, sizeof message);
 }
 
-int keeper_start_janitor(struct keeper *keeper)
+/* Without one, what a killed keeper leaves stays until the next mayflyd sweeps. */
+static void keeper_restart_janitor(struct keeper *keeper)
 {
-        char root_path[64];
+        int r;
 
         fd_closep(&keeper->janitor_fd);
         keeper->janitor_pid = 0;
-        snprintf(root_path, sizeof root_path, ROOTFS_PATH, getpid());
-        return janitor_start(&keeper->cgroups, root_path, &keeper->janitor_pid, &keeper->janitor_fd);
+        r = janitor_start(keeper->brief, BRIEF_JANITOR_FD, &keeper->janitor_pid, &keeper->janitor_fd);
+        log_warn("janitor.down", "started anew: %s", r < 0 ? strerror(-r) : "yes");
 }
 
 static void child_ended(struct keeper *keeper, pid_t pid, int status)
 {
         if (pid == keeper->server_pid)
                 server_died(keeper, status);
-        if (pid == keeper->janitor_pid) {
-                log_warn("janitor.down", "started anew");
-                keeper_start_janitor(keeper);
-        }
+        if (pid == keeper->janitor_pid)
+                keeper_restart_janitor(keeper);
         for (int i = 0; i < RUNTIME_COUNT; i++) {
                 if (keeper->templates[i].pid == pid)
                         template_died(keeper, &keeper->templates[i]);
         }
-        for (size_t i = 0; i < keeper->n_slots; i++) {
+        for (uint32_t i = 0; i < keeper->brief->n_slots; i++) {
                 if (keeper->slots[i].anchor_pid != pid)
                         continue;
                 keeper->slots[i].anchor_pid = 0;
@@ -223,7 +154,7 @@ static uint64_t keeper_tick(struct keeper *keeper)
 
         for (int i = 0; i < RUNTIME_COUNT; i++)
                 next = earlier(next, template_tick(keeper, &keeper->templates[i], now_us));
-        for (size_t i = 0; i < keeper->n_slots; i++)
+        for (uint32_t i = 0; i < keeper->brief->n_slots; i++)
                 next = earlier(next, slot_tick(keeper, &keeper->slots[i], now_us));
         if (keeper->draining) {
                 next = earlier(next, keeper->drain_deadline_us);

@@ -2,151 +2,79 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
-#include <dirent.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
-#include "base/listen.h"
-#include "sandbox/child.h"
+#include "base/log.h"
+#include "base/macros.h"
 #include "keeper/slot.h"
 #include "keeper/template.h"
+#include "sandbox/child.h"
+#include "sandbox/rootfs.h"
 #include "wire/packet.h"
 
 enum { RETRY_US = 100000, HEALTHY_US = 60000000, FAILURES_MAX = 8, SERVER_TMP_BYTES = 64 << 20 };
 
-/* A data directory that was filled under another UID_BASE is taken over: the store's own files, no others. */
-static void data_take_over(int directory, uid_t uid)
-{
-        DIR *listing = fdopendir(openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-        struct dirent *entry;
-
-        while (listing && (entry = readdir(listing))) {
-                if (strncmp(entry->d_name, "mayfly.", 7) == 0 &&
-                        fchownat(directory, entry->d_name, uid, uid, AT_SYMLINK_NOFOLLOW) < 0)
-                        log_warn("data.owner", "file=%s error=\"%s\"", entry->d_name, strerror(errno));
-        }
-        if (listing)
-                closedir(listing);
-}
-
-int server_open_data(struct keeper *keeper, char *error, size_t error_size)
-{
-        const char *path = keeper->settings.data_dir;
-        char *absolute;
-        uid_t uid = keeper->settings.uid_base + UID_SERVER;
-
-        if (mkdir(path, 0700) < 0 && errno != EEXIST) {
-                snprintf(error, error_size, "DATA_DIR=%s cannot be made: %s", path, strerror(errno));
-                return -EINVAL;
-        }
-        keeper->data_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (keeper->data_fd < 0 || fchown(keeper->data_fd, uid, uid) < 0) {
-                snprintf(error, error_size, "DATA_DIR=%s cannot be used: %s", path, strerror(errno));
-                return -EINVAL;
-        }
-        if (flock(keeper->data_fd, LOCK_EX | LOCK_NB) < 0) {
-                snprintf(error, error_size,
-                        "DATA_DIR=%s is in use by another mayfly; stop that one, or choose another directory",
-                        path);
-                return -EBUSY;
-        }
-        data_take_over(keeper->data_fd, uid);
-        absolute = realpath(path, NULL);
-        if (!absolute)
-                return -errno;
-        free(keeper->settings.data_dir);
-        keeper->settings.data_dir = absolute;
-        return 0;
-}
-
-int server_open_socket(struct keeper *keeper, char *error, size_t error_size)
-{
-        keeper->listen_fd =
-                listen_open(keeper->settings.http_host, keeper->settings.http_port, error, error_size);
-        return keeper->listen_fd < 0 ? keeper->listen_fd : 0;
-}
-
 /* A root like the cells', and in it the data directory and the server's own /proc: nothing else of the host.
  */
-static int server_enter(struct keeper *keeper, int control, int program)
+static int server_enter(struct keeper *keeper, int control)
 {
-        int fds[] = { control, keeper->listen_fd, program };
-        char target[PATH_MAX];
-        int r = cgroup_join(&keeper->server_group);
+        const int fds[] = { control, BRIEF_LISTEN_FD, BRIEF_SETTINGS_FD, BRIEF_SERVER_FD };
+        char target[BRIEF_PATH + 8];
+        int r = group_join(&keeper->server_group);
 
-        snprintf(target, sizeof target, "%s/srv", keeper->rootfs.path);
+        snprintf(target, sizeof target, "%s/srv", keeper->brief->root);
         if (r == 0 && (unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS) < 0 ||
-                              mount(keeper->settings.data_dir, target, NULL, MS_BIND, NULL) < 0 ||
+                              mount(keeper->brief->data_dir, target, NULL, MS_BIND, NULL) < 0 ||
                               mount(NULL, target, NULL,
                                       MS_BIND | MS_REMOUNT | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0))
                 r = -errno;
         if (r == 0)
-                r = rootfs_enter(&keeper->rootfs);
+                r = rootfs_enter(keeper->brief->root);
         if (r == 0)
                 r = rootfs_mount_tmp(SERVER_TMP_BYTES, 1024);
         if (r == 0)
                 r = rootfs_mount_proc();
         if (r == 0)
                 r = child_keep_fds(fds, ARRAY_SIZE(fds));
-        if (r == 0)
-                r = child_become(keeper->settings.uid_base + UID_SERVER, 0);
-        return r;
-}
-
-static char **server_environment(const struct keeper *keeper)
-{
-        struct settings settings = keeper->settings;
-        char missing[256];
-
-        settings.data_dir = "/srv";
-        settings.allow_missing_walls = (char *)walls_format(keeper->walls_missing, missing, sizeof missing);
-        return settings_environment(&settings);
+        return r == 0 ? child_become(keeper->brief->uid_base + UID_SERVER, 0) : r;
 }
 
 static void __attribute__((noreturn)) server_main(struct keeper *keeper, int control)
 {
-        char path[PATH_MAX + 32], *arguments[] = { "mayfly-server", NULL };
-        char **environment = server_environment(keeper);
-        int r, program;
+        char *const arguments[] = { "mayfly-server", NULL }, *const environment[] = { NULL };
+        int r = server_enter(keeper, control);
 
-        snprintf(path, sizeof path, "%s/server/mayfly-server", keeper->library);
-        program = open(path, O_RDONLY | O_CLOEXEC);
-        r = program < 0 || !environment ? -errno : server_enter(keeper, control, program);
         if (r == 0) {
-                /* The program itself is not in that root: it is started by its descriptor, which then closes.
-                 */
-                fcntl(KEEPER_LISTEN_FD + 1, F_SETFD, FD_CLOEXEC);
-                fexecve(KEEPER_LISTEN_FD + 1, arguments, environment);
+                /* The program is not in that root: it is started by its descriptor, which then closes. */
+                fcntl(KEEPER_FDS_END, F_SETFD, FD_CLOEXEC);
+                fexecve(KEEPER_FDS_END, arguments, environment);
                 r = -errno;
         }
-        log_error("server.failed", "cannot start %s: %s", path, strerror(-r));
+        log_error("server.failed", "it cannot be started: %s", strerror(-r));
         _exit(1);
 }
 
 static int request_start(struct keeper *keeper, const void *message, int *fds)
 {
         const struct keeper_start *start = message;
-        struct pending request = { .cell = start->cell, .runtime = start->runtime };
+        struct slot_request request = { .cell = start->cell, .runtime = start->runtime };
 
         memcpy(request.fds, fds, sizeof request.fds);
-        if (start->runtime >= RUNTIME_COUNT || slot_find_cell(keeper, start->cell, false)) {
+        if (start->runtime >= RUNTIME_COUNT || slot_has_cell(keeper, start->cell)) {
                 fds_close(fds, KEEPER_FDS_PER_CELL);
                 return -EBADMSG;
         }
-        if (keeper_request_cell(keeper, &request) < 0) {
+        if (slot_request(keeper, &request) < 0) {
                 struct keeper_done done = {
                         .type = KEEPER_DONE, .outcome = CELL_REFUSED, .cell = start->cell
                 };
@@ -158,14 +86,8 @@ static int request_start(struct keeper *keeper, const void *message, int *fds)
 
 static int request_kill(struct keeper *keeper, const void *message, int *fds)
 {
-        const struct keeper_kill *request = message;
-        struct slot *slot = slot_find_cell(keeper, request->cell, false);
-
         (void)fds;
-        if (slot)
-                slot_kill_cell(slot);
-        else
-                keeper_forget_pending(keeper, request->cell);
+        slot_kill_cell(keeper, ((const struct keeper_kill *)message)->cell);
         return 0;
 }
 
@@ -223,7 +145,7 @@ static void server_on_message(struct keeper *keeper, struct watch *watch)
                 kill(keeper->server_pid, SIGKILL);
 }
 
-int server_start(struct keeper *keeper)
+static int server_start(struct keeper *keeper)
 {
         int fds[2], r;
 
@@ -264,14 +186,7 @@ void server_died(struct keeper *keeper, int status)
                 keeper_stop(keeper, 1); /* 2: it cannot work with these settings, and has said why */
                 return;
         }
-        /* Nobody is left to hear from its cells. */
-        for (size_t i = 0; i < keeper->n_slots; i++) {
-                if (!keeper->slots[i].selftest) {
-                        slot_kill_cell(&keeper->slots[i]);
-                        keeper->slots[i].cell = 0; /* the next server counts from 1 again */
-                }
-        }
-        keeper_forget_pending(keeper, 0);
+        slots_forget_server(keeper);
         keeper->server_retry_us = clock_us() + ((uint64_t)RETRY_US << keeper->server_failures) / 2;
 }
 

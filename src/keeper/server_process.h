@@ -5,13 +5,6 @@
 
 #include "keeper/keeper.h"
 
-/* Opens DATA_DIR, gives it to the server's user, and locks it against a second mayfly. 0, or negative errno
- * with a message. */
-int server_open_data(struct keeper *keeper, char *error, size_t error_size);
-/* Binds the HTTP socket. 0, or negative errno with a message. */
-int server_open_socket(struct keeper *keeper, char *error, size_t error_size);
-/* Starts the process. 0 or negative errno. */
-int server_start(struct keeper *keeper);
 /* The process has ended (seen by wait). */
 void server_died(struct keeper *keeper, int status);
 /* Timers: returns when to call again (clock_us), 0 for never. */

@@ -10,11 +10,13 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/log.h"
+#include "base/macros.h"
 #include "keeper/anchor.h"
-#include "sandbox/child.h"
 #include "keeper/template.h"
-#include "wire/guest_api.h"
+#include "sandbox/child.h"
 #include "wire/packet.h"
+#include "wire/template_api.h"
 
 enum { FORK_TIMEOUT_US = 5000000, CLEAN_TIMEOUT_US = 15000000, RETRY_US = 200000, FAILURES_MAX = 5 };
 
@@ -52,7 +54,7 @@ static void slot_on_anchor(struct keeper *keeper, struct watch *watch)
         slot->failures = 0;
         slot->state = SLOT_FREE;
         slot->deadline_us = 0;
-        keeper_dispatch(keeper);
+        slots_dispatch(keeper);
 }
 
 static int slot_start_anchor(struct keeper *keeper, struct slot *slot)
@@ -77,123 +79,267 @@ static int slot_start_anchor(struct keeper *keeper, struct slot *slot)
         return 0;
 }
 
-int slot_init(struct keeper *keeper, struct slot *slot, uint32_t index)
+void slot_init(struct slot *slot, uint32_t index)
 {
-        const struct cgroup_limits limits = {
-                .memory_bytes = keeper->settings.max_memory_bytes,
-                .processes = keeper->settings.max_processes,
-                .cpus_milli = keeper->settings.max_cpus_milli,
-        };
+        *slot = (struct slot){ .index = index, .first_pidfd = -1, .anchor = { .fd = -1 } };
+        group_init(&slot->group);
+}
+
+int slot_make(struct keeper *keeper, struct slot *slot)
+{
         char name[32];
         int r;
 
-        *slot = (struct slot){ .index = index, .first_pidfd = -1, .anchor = { .fd = -1 } };
-        snprintf(name, sizeof name, "slot-%u", index);
-        r = cgroup_new(&keeper->cgroups, name, &limits, &slot->group);
-        if (r < 0)
-                return error_trace(r);
-        return slot_start_anchor(keeper, slot);
+        snprintf(name, sizeof name, "slot-%u", slot->index);
+        r = group_open(&keeper->brief->cgroups, name, &slot->group);
+        return r < 0 ? r : slot_start_anchor(keeper, slot);
 }
 
 void slot_deinit(struct keeper *keeper, struct slot *slot)
 {
+        if (slot->anchor_pid > 0)
+                kill(slot->anchor_pid, SIGKILL);
         keeper_unwatch(keeper, &slot->anchor);
         fd_closep(&slot->first_pidfd);
-        cgroup_deinit(&slot->group);
+        if (slot->is_wanted)
+                fds_close(slot->next.fds, KEEPER_FDS_PER_CELL);
+        group_close(&slot->group);
 }
 
-struct slot *slot_find_free(struct keeper *keeper)
-{
-        for (size_t i = 0; i < keeper->n_slots; i++) {
-                if (keeper->slots[i].state == SLOT_FREE)
-                        return &keeper->slots[i];
-        }
-        return NULL;
-}
-
-bool slot_is_busy(const struct slot *slot)
+static bool slot_is_busy(const struct slot *slot)
 {
         return slot->state == SLOT_STARTING || slot->state == SLOT_RUNNING;
 }
 
-struct slot *slot_find_cell(struct keeper *keeper, uint64_t cell, bool selftest)
-{
-        for (size_t i = 0; i < keeper->n_slots; i++) {
-                struct slot *slot = &keeper->slots[i];
-
-                if (slot_is_busy(slot) && slot->cell == cell && slot->selftest == selftest)
-                        return slot;
-        }
-        return NULL;
-}
-
 struct slot *slot_find_ticket(struct keeper *keeper, uint64_t ticket)
 {
-        for (size_t i = 0; i < keeper->n_slots; i++) {
+        for (uint32_t i = 0; i < keeper->brief->n_slots; i++) {
                 if (slot_is_busy(&keeper->slots[i]) && keeper->slots[i].ticket == ticket)
                         return &keeper->slots[i];
         }
         return NULL;
 }
 
-int slot_start_cell(struct keeper *keeper, struct slot *slot, const struct pending *request)
+/* What the server calls by this name: a cell, or the wish for one. */
+static struct slot *slot_find_cell(struct keeper *keeper, uint64_t cell)
+{
+        for (uint32_t i = 0; i < keeper->brief->n_slots; i++) {
+                struct slot *slot = &keeper->slots[i];
+
+                if ((slot_is_busy(slot) && slot->cell == cell && !slot->selftest) ||
+                        (slot->is_wanted && slot->next.cell == cell && !slot->next.selftest))
+                        return slot;
+        }
+        return NULL;
+}
+
+bool slot_has_cell(struct keeper *keeper, uint64_t cell)
+{
+        return slot_find_cell(keeper, cell);
+}
+
+/* --- who comes next --- */
+
+/* How soon a slot can take somebody: the smaller the sooner; -1: it is taken. */
+static int slot_rank(const struct slot *slot)
+{
+        if (slot->is_wanted)
+                return -1;
+        switch (slot->state) {
+        case SLOT_FREE:
+                return 0;
+        case SLOT_CLEANING:
+                return 1;
+        case SLOT_DOWN:
+                return 3;
+        default:
+                return slot->killed ? 2 : -1;
+        }
+}
+
+int slot_request(struct keeper *keeper, const struct slot_request *request)
+{
+        struct slot *best = NULL;
+
+        for (uint32_t i = 0; i < keeper->brief->n_slots; i++) {
+                struct slot *slot = &keeper->slots[i];
+
+                if (slot_rank(slot) >= 0 && (!best || slot_rank(slot) < slot_rank(best)))
+                        best = slot;
+        }
+        if (!best) {
+                struct slot_request refused = *request;
+
+                fds_close(refused.fds, KEEPER_FDS_PER_CELL);
+                return -ENOSPC;
+        }
+        best->next = *request;
+        best->is_wanted = true;
+        keeper->n_wanted++;
+        slots_dispatch(keeper);
+        return 0;
+}
+
+static void slot_drop_request(struct keeper *keeper, struct slot *slot)
+{
+        keeper->n_wanted--;
+        slot->is_wanted = false;
+        fds_close(slot->next.fds, KEEPER_FDS_PER_CELL);
+}
+
+static void slot_refuse(struct keeper *keeper, struct slot *slot)
+{
+        const struct slot_request *next = &slot->next;
+        const struct keeper_done done = { .type = KEEPER_DONE, .outcome = CELL_REFUSED, .cell = next->cell };
+
+        slot_drop_request(keeper, slot);
+        keeper_report_done(keeper, next->selftest, next->runtime, &done);
+}
+
+/* Asks the template to fork. 0 or negative errno: the request stays, the slot stays free. */
+static int slot_start_cell(struct keeper *keeper, struct slot *slot)
 {
         static uint64_t tickets;
-        struct template_fork fork_request = {
+        const struct slot_request *next = &slot->next;
+        const struct template_fork fork_request = {
                 .type = TEMPLATE_FORK,
-                .selftest = request->selftest,
+                .selftest = next->selftest,
                 .cell = ++tickets,
-                .uid = keeper->settings.uid_base + UID_CELLS + slot->index,
+                .uid = keeper->brief->uid_base + UID_CELLS + slot->index,
         };
         int fds[PACKET_FDS], n_fds = 0, r;
-        struct cgroup_usage ignored;
+        struct group_usage ignored;
 
         for (int i = 0; i < KEEPER_FDS_PER_CELL; i++)
-                fds[n_fds++] = request->fds[i];
+                fds[n_fds++] = next->fds[i];
         fds[n_fds++] = slot->first_pidfd;
         for (size_t i = 0; i < slot->group.n_trees; i++)
                 fds[n_fds++] = slot->group.joins[i];
 
-        cgroup_read(&slot->group, &ignored);
-        r = packet_send(keeper->templates[request->runtime].control.fd, &fork_request, sizeof fork_request,
-                fds, (size_t)n_fds);
+        group_read(&keeper->brief->cgroups, &slot->group, &ignored);
+        r = packet_send(keeper->templates[next->runtime].control.fd, &fork_request, sizeof fork_request, fds,
+                (size_t)n_fds);
         if (r != 0)
                 return r > 0 ? -EPIPE : r;
         slot->state = SLOT_STARTING;
-        slot->cell = request->cell;
+        slot->cell = next->cell;
         slot->ticket = tickets;
-        slot->runtime = request->runtime;
-        slot->selftest = request->selftest;
+        slot->runtime = next->runtime;
+        slot->selftest = next->selftest;
         slot->killed = false;
         slot->started_us = clock_us();
         slot->deadline_us = slot->started_us + FORK_TIMEOUT_US;
+        slot_drop_request(keeper, slot);
         return 0;
 }
 
-void slot_kill_cell(struct slot *slot)
+/* A free slot that nobody waits for takes over what waits at one that is not free. */
+static struct slot *slot_make_way(struct keeper *keeper, struct slot *slot)
 {
-        if (!slot_is_busy(slot))
+        for (uint32_t i = 0; slot->state != SLOT_FREE && i < keeper->brief->n_slots; i++) {
+                struct slot *other = &keeper->slots[i];
+
+                if (other->state != SLOT_FREE || other->is_wanted)
+                        continue;
+                other->next = slot->next;
+                other->is_wanted = true;
+                slot->is_wanted = false;
+                return other;
+        }
+        return slot;
+}
+
+/* A send that fails means a template that dies, which is noticed on its own, or one that is slow, whose next
+ * word leads here again. */
+static void slot_look(struct keeper *keeper, struct slot *slot)
+{
+        enum template_answer answer =
+                template_look(&keeper->templates[slot->next.runtime], slot->next.selftest);
+
+        if (answer == TEMPLATE_REFUSES)
+                slot_refuse(keeper, slot);
+        if (answer != TEMPLATE_TAKES)
                 return;
+        slot = slot_make_way(keeper, slot);
+        if (slot->state == SLOT_FREE)
+                slot_start_cell(keeper, slot);
+}
+
+void slots_dispatch(struct keeper *keeper)
+{
+        for (uint32_t i = 0; keeper->n_wanted > 0 && i < keeper->brief->n_slots; i++) {
+                if (keeper->slots[i].is_wanted)
+                        slot_look(keeper, &keeper->slots[i]);
+        }
+}
+
+/* --- the cell --- */
+
+static void slot_kill(struct slot *slot)
+{
         slot->killed = true;
         slot->deadline_us = clock_us() + FORK_TIMEOUT_US;
         syscall(SYS_pidfd_send_signal, slot->first_pidfd, SIGKILL, NULL, 0);
 }
 
+void slot_kill_cell(struct keeper *keeper, uint64_t cell)
+{
+        struct slot *slot = slot_find_cell(keeper, cell);
+
+        if (slot && slot->is_wanted && slot->next.cell == cell && !slot->next.selftest)
+                slot_refuse(keeper, slot);
+        else if (slot)
+                slot_kill(slot);
+}
+
+void slots_forget_server(struct keeper *keeper)
+{
+        for (uint32_t i = 0; i < keeper->brief->n_slots; i++) {
+                struct slot *slot = &keeper->slots[i];
+
+                if (slot->is_wanted && !slot->next.selftest)
+                        slot_drop_request(keeper, slot);
+                if (slot_is_busy(slot) && !slot->selftest) {
+                        slot_kill(slot);
+                        slot->cell = 0; /* the next server counts from 1 again */
+                }
+        }
+}
+
+void slot_forked(struct slot *slot)
+{
+        slot->state = SLOT_RUNNING;
+        if (!slot->killed)
+                slot->deadline_us = 0;
+}
+
+void slots_lose_cells(struct keeper *keeper, enum runtime runtime)
+{
+        for (uint32_t i = 0; i < keeper->brief->n_slots; i++) {
+                struct slot *slot = &keeper->slots[i];
+
+                if (slot_is_busy(slot) && slot->runtime == runtime)
+                        slot_end_cell(keeper, slot, (struct keeper_done){ .outcome = CELL_LOST });
+        }
+}
+
 void slot_end_cell(struct keeper *keeper, struct slot *slot, struct keeper_done done)
 {
-        struct cgroup_usage usage;
+        struct group_usage usage;
 
         /* Whatever the cell has started and left behind ends here. */
         syscall(SYS_pidfd_send_signal, slot->first_pidfd, SIGKILL, NULL, 0);
-        cgroup_read(&slot->group, &usage);
+        group_read(&keeper->brief->cgroups, &slot->group, &usage);
         slot->state = SLOT_CLEANING; /* what the report leads to must find no cell here */
         done.type = KEEPER_DONE;
         done.cell = slot->cell;
         done.killed = slot->killed;
         done.wall_us = clock_us() - slot->started_us;
+        /* The group knows of children that nobody has waited for; wait(2) does not. */
+        done.cpu_us = MAX(done.cpu_us, usage.since_last[GROUP_CPU]);
         done.peak_memory_bytes = usage.peak_memory_bytes;
-        done.limits = (usage.memory_kills ? CELL_LIMIT_MEMORY : 0u) |
-                      (usage.process_refusals ? CELL_LIMIT_PROCESSES : 0u);
+        done.limits = (usage.since_last[GROUP_KILLS] ? CELL_LIMIT_MEMORY : 0u) |
+                      (usage.since_last[GROUP_REFUSALS] ? CELL_LIMIT_PROCESSES : 0u);
         keeper_report_done(keeper, slot->selftest, slot->runtime, &done);
         slot_ask_clean(keeper, slot);
 }

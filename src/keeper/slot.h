@@ -13,45 +13,61 @@ enum slot_state {
         SLOT_RUNNING,
 };
 
+/* Somebody wants a cell: the server, or a template for its self-test. */
+struct slot_request {
+        uint64_t cell; /* the asker's name for it */
+        enum runtime runtime;
+        bool selftest;
+        int fds[KEEPER_FDS_PER_CELL];
+};
+
 struct slot {
         uint32_t index;
         enum slot_state state;
         struct watch anchor;
         pid_t anchor_pid;
         int first_pidfd; /* of the slot's first process: killing it ends the cell; -1 while cleaning */
-        struct cgroup group;
+        struct group group;
         uint32_t failures;
         uint64_t retry_us;
+        /* who comes next: waits for the slot to be free and for the template to be up */
+        bool is_wanted;
+        struct slot_request next;
         /* the cell */
-        uint64_t cell;   /* the asker's name for it */
+        uint64_t cell;
         uint64_t ticket; /* the template's name for it: never used twice */
         enum runtime runtime;
         bool selftest;
         bool killed;
-        uint64_t started_us;  /* asked to fork, then forked */
-        uint64_t deadline_us; /* for the template's next word; 0: none is due */
+        uint64_t started_us;  /* asked to fork */
+        uint64_t deadline_us; /* for the anchor's or the template's next word; 0: none is due */
 };
 
-/* Makes the cgroup and starts the anchor. 0 or negative errno. */
-int slot_init(struct keeper *keeper, struct slot *slot, uint32_t index);
+void slot_init(struct slot *slot, uint32_t index);
+/* Opens the cgroup and starts the anchor. 0 or negative errno. */
+int slot_make(struct keeper *keeper, struct slot *slot);
 void slot_deinit(struct keeper *keeper, struct slot *slot);
 
-/* A free slot, or NULL. */
-struct slot *slot_find_free(struct keeper *keeper);
-/* The slot of a cell, or NULL. */
-struct slot *slot_find_cell(struct keeper *keeper, uint64_t cell, bool selftest);
-struct slot *slot_find_ticket(struct keeper *keeper, uint64_t ticket);
-/* Is a cell starting or running here? */
-bool slot_is_busy(const struct slot *slot);
+/* Asks for a cell; takes the descriptors over. 0, or -ENOSPC: every slot is taken. */
+int slot_request(struct keeper *keeper, const struct slot_request *request);
+/* Starts what waits and can be started now; refuses what will never start. */
+void slots_dispatch(struct keeper *keeper);
+/* Kills a cell and all it started, whose template then reports its end; one that only waits is refused. */
+void slot_kill_cell(struct keeper *keeper, uint64_t cell);
+/* The server has died: ends all its cells, and tells nobody. */
+void slots_forget_server(struct keeper *keeper);
 
-/* Gives the slot to a cell and asks its template to fork it. The descriptors stay the caller's. 0 or negative
- * errno: the slot stays free. */
-int slot_start_cell(struct keeper *keeper, struct slot *slot, const struct pending *request);
-/* Kills the cell and all it started; the template then reports its end. */
-void slot_kill_cell(struct slot *slot);
+/* The slot of a cell that starts or runs, by its ticket; or NULL. */
+struct slot *slot_find_ticket(struct keeper *keeper, uint64_t ticket);
+/* Has the server a cell of this name? */
+bool slot_has_cell(struct keeper *keeper, uint64_t cell);
+/* Its template has forked the cell. */
+void slot_forked(struct slot *slot);
 /* The cell has ended: reads its usage, reports, and cleans the slot. `done` has outcome, code and cpu_us set.
  */
 void slot_end_cell(struct keeper *keeper, struct slot *slot, struct keeper_done done);
+/* Every cell of this runtime has ended, with its template. */
+void slots_lose_cells(struct keeper *keeper, enum runtime runtime);
 
 /* Restarts dead anchors. Returns when to call again (clock_us), 0 for never. */
 uint64_t slot_tick(struct keeper *keeper, struct slot *slot, uint64_t now_us);

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,51 +14,40 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
-#include "sandbox/child.h"
+#include "base/log.h"
+#include "base/macros.h"
 #include "keeper/slot.h"
 #include "sandbox/capability.h"
-#include "sandbox/rlimits.h"
-#include "wire/guest_api.h"
+#include "sandbox/child.h"
+#include "sandbox/rootfs.h"
 #include "wire/packet.h"
 #include "wire/runtime.h"
+#include "wire/template_api.h"
 
 enum {
         BOOT_TIMEOUT_US = 30000000,
         TEST_TIMEOUT_US = 30000000,
         RETRY_US = 100000, /* doubled with each failure */
         FAILURES_MAX = 6,  /* then calls for it are refused until it comes up */
-        ARGUMENTS_MAX = 10,
         TEMPLATE_TMP_BYTES = 16 << 20,
 };
 
-/*
- * "@python" is the interpreter's path inside; "@heap" tells V8 how much memory a cell has, so that it
- * collects garbage in time.
- * --single-threaded because only the forking thread goes on in a fork; large pages make forks copy fewer page
- * tables;
- * --disable-sigusr1 spares the inspector's thread (docs/decisions/0004-node.md).
- */
-#define NODE                                                                                                 \
-        "/mayfly/node", "--single-threaded", "--disable-sigusr1", "--disable-warning=ExperimentalWarning",   \
-                "@heap"
-
-static const char *const commands[RUNTIME_COUNT][ARGUMENTS_MAX] = {
-        [RUNTIME_PYTHON] = { "@python", "-I", "-B", "/mayfly/guest/boot.py" },
-        [RUNTIME_NODE] = { NODE, "/mayfly/guest/boot.mjs", "javascript" },
-        [RUNTIME_TYPESCRIPT] = { NODE, "/mayfly/guest/boot.mjs", "typescript" },
-        [RUNTIME_FAKE] = { "/mayfly/guest/mayfly-fake" },
-};
-
-/* All that an interpreter learns of its surroundings. One BLAS thread: a template must stay single-threaded.
- */
-static char *const environment[] = { "PATH=/usr/bin:/bin", "HOME=/tmp", "TMPDIR=/tmp", "LANG=C.UTF-8",
-        "LC_ALL=C.UTF-8", "TZ=UTC", "OPENBLAS_NUM_THREADS=1", "OMP_NUM_THREADS=1", NULL };
-
-void template_init(struct template *template, enum runtime runtime)
+void template_init(struct keeper *keeper, struct template *template, enum runtime runtime)
 {
         *template = (struct template){
-                .runtime = runtime, .state = TEMPLATE_DOWN, .control = { .fd = -1 }, .test_output = -1
+                .runtime = runtime,
+                .state = keeper->brief->runtimes[runtime].served ? TEMPLATE_DOWN : TEMPLATE_OFF,
+                .control = { .fd = -1 },
+                .test_output = -1,
         };
+}
+
+void template_deinit(struct keeper *keeper, struct template *template)
+{
+        if (template->pid > 0)
+                kill(template->pid, SIGKILL);
+        keeper_unwatch(keeper, &template->control);
+        fd_closep(&template->test_output);
 }
 
 void template_announce(struct keeper *keeper, const struct template *template)
@@ -74,14 +64,30 @@ void template_announce(struct keeper *keeper, const struct template *template)
                 keeper_tell_server(keeper, &message, sizeof message);
 }
 
+/* Lowering is always allowed; the host's own limit may be the lower one. */
+static int template_limit(const struct brief *brief)
+{
+        for (uint32_t i = 0; i < brief->n_rlimits; i++) {
+                struct rlimit limit;
+
+                if (getrlimit(brief->rlimits[i].resource, &limit) < 0)
+                        return -errno;
+                limit.rlim_max = MIN(limit.rlim_max, brief->rlimits[i].value);
+                limit.rlim_cur = limit.rlim_max;
+                if (setrlimit(brief->rlimits[i].resource, &limit) < 0)
+                        return -errno;
+        }
+        return 0;
+}
+
 static int template_enter(struct keeper *keeper, int control)
 {
-        int r = cgroup_join(&keeper->template_group);
+        int r = group_join(&keeper->template_group);
 
         if (r == 0 && unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0)
                 r = -errno;
         if (r == 0)
-                r = rootfs_enter(&keeper->rootfs);
+                r = rootfs_enter(keeper->brief->root);
         if (r == 0)
                 r = rootfs_mount_tmp(TEMPLATE_TMP_BYTES, 1024);
         if (r == 0)
@@ -91,34 +97,23 @@ static int template_enter(struct keeper *keeper, int control)
         if (r == 0 && dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
                 r = -errno;
         if (r == 0)
-                r = child_become(keeper->settings.uid_base + UID_TEMPLATE, capability_template_set);
+                r = child_become(keeper->brief->uid_base + UID_TEMPLATE, capability_template_set);
         /* Last: every slot's first process has this user id too, and who changes to one that has too many
          * processes may not execute (setuid(2), EAGAIN). */
-        if (r == 0)
-                r = rlimits_apply(&keeper->settings);
-        return r;
+        return r == 0 ? template_limit(keeper->brief) : r;
 }
 
 static void __attribute__((noreturn))
 template_main(struct keeper *keeper, const struct template *template, int control)
 {
-        const char *arguments[ARGUMENTS_MAX];
-        char heap[64];
+        const char *arguments[BRIEF_LIST], *environment[BRIEF_LIST];
         int r;
 
-        snprintf(heap, sizeof heap, "--max-old-space-size=%llu",
-                (unsigned long long)(keeper->settings.max_memory_bytes >> 20));
-        for (size_t i = 0; i < ARGUMENTS_MAX; i++) {
-                const char *word = commands[template->runtime][i];
-
-                arguments[i] = !word                          ? NULL
-                               : strcmp(word, "@python") == 0 ? keeper->python
-                               : strcmp(word, "@heap") == 0   ? heap
-                                                              : word;
-        }
+        brief_words(keeper->brief->runtimes[template->runtime].arguments, arguments);
+        brief_words(keeper->brief->environment, environment);
         r = template_enter(keeper, control);
         if (r == 0) {
-                execve(arguments[0], (char *const *)arguments, environment);
+                execve(arguments[0], (char *const *)arguments, (char *const *)environment);
                 r = -errno;
         }
         log_error("template.failed", "runtime=%s cannot start %s: %s", runtime_name(template->runtime),
@@ -128,7 +123,7 @@ template_main(struct keeper *keeper, const struct template *template, int contro
 
 static int template_request_test(struct keeper *keeper, struct template *template)
 {
-        struct pending request = {
+        struct slot_request request = {
                 .cell = template->runtime, .runtime = template->runtime, .selftest = true
         };
         int output[2], channel[2];
@@ -147,7 +142,7 @@ static int template_request_test(struct keeper *keeper, struct template *templat
         request.fds[0] = channel[0];
         request.fds[1] = output[1];
         request.fds[2] = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
-        return keeper_request_cell(keeper, &request);
+        return slot_request(keeper, &request);
 }
 
 /* Every line of one must differ from the same line of the other: random sources that the fork has copied
@@ -174,7 +169,7 @@ static void template_up(struct keeper *keeper, struct template *template)
         log_info("template.up", "runtime=%s version=\"%s\" pid=%d generation=%u",
                 runtime_name(template->runtime), template->version, template->pid, template->generation);
         template_announce(keeper, template);
-        keeper_dispatch(keeper);
+        slots_dispatch(keeper);
 }
 
 void template_test_done(struct keeper *keeper, struct template *template, const struct keeper_done *done)
@@ -220,15 +215,13 @@ static void template_on_forked(struct keeper *keeper, const struct template_fork
 
         if (!slot)
                 return;
-        slot->state = SLOT_RUNNING;
-        if (!slot->killed)
-                slot->deadline_us = 0;
+        slot_forked(slot);
         if (forked->error < 0) {
                 log_warn("cell.unborn", "runtime=%s error=\"%s\"", runtime_name(slot->runtime),
                         strerror(-forked->error));
                 slot_end_cell(keeper, slot, (struct keeper_done){ .outcome = CELL_LOST });
         }
-        keeper_dispatch(keeper); /* its socket may have been full */
+        slots_dispatch(keeper); /* its socket may have been full */
 }
 
 static void template_on_exited(struct keeper *keeper, const struct template_exited *exited)
@@ -268,7 +261,7 @@ static void template_on_message(struct keeper *keeper, struct watch *watch)
                         r == PACKET_EOF ? "it closed its socket" : "it broke the protocol");
 }
 
-int template_start(struct keeper *keeper, struct template *template)
+static int template_start(struct keeper *keeper, struct template *template)
 {
         _cleanup_(fd_closep) int near = -1, far = -1;
         const uint32_t plan = TEMPLATE_PLAN;
@@ -279,7 +272,7 @@ int template_start(struct keeper *keeper, struct template *template)
                 return error_trace(r);
         near = fds[0];
         far = fds[1];
-        r = packet_send(near, &plan, sizeof plan, &keeper->plan_fd, 1);
+        r = packet_send(near, &plan, sizeof plan, (const int[]){ BRIEF_PLAN_FD }, 1);
         if (r != 0)
                 return error_trace(r > 0 ? -EPIPE : r);
         template->pid = child_fork();
@@ -291,16 +284,6 @@ int template_start(struct keeper *keeper, struct template *template)
         template->generation++;
         template->deadline_us = clock_us() + BOOT_TIMEOUT_US;
         return error_trace(keeper_watch(keeper, &template->control, fd_steal(&near), template_on_message));
-}
-
-static void template_lose_cells(struct keeper *keeper, struct template *template)
-{
-        for (size_t i = 0; i < keeper->n_slots; i++) {
-                struct slot *slot = &keeper->slots[i];
-
-                if (slot_is_busy(slot) && slot->runtime == template->runtime)
-                        slot_end_cell(keeper, slot, (struct keeper_done){ .outcome = CELL_LOST });
-        }
 }
 
 void template_kill(struct keeper *keeper, enum runtime runtime, const char *why)
@@ -315,7 +298,7 @@ void template_kill(struct keeper *keeper, enum runtime runtime, const char *why)
         fd_closep(&template->test_output);
         if (template->pid > 0)
                 kill(template->pid, SIGKILL);
-        template_lose_cells(keeper, template);
+        slots_lose_cells(keeper, runtime);
         template->retry_us =
                 clock_us() + (template->failures ? (uint64_t)RETRY_US << MIN(template->failures, 6u) : 0);
         template->failures++;
@@ -329,7 +312,7 @@ void template_kill(struct keeper *keeper, enum runtime runtime, const char *why)
                         runtime_name(runtime));
                 keeper_stop(keeper, 1);
         }
-        keeper_dispatch(keeper);
+        slots_dispatch(keeper);
 }
 
 void template_died(struct keeper *keeper, struct template *template)
@@ -338,9 +321,14 @@ void template_died(struct keeper *keeper, struct template *template)
         template_kill(keeper, template->runtime, "its process ended");
 }
 
-bool template_has_hope(const struct template *template)
+enum template_answer template_look(const struct template *template, bool selftest)
 {
-        return template->state != TEMPLATE_OFF && template->failures < FAILURES_MAX;
+        if (selftest)
+                return template->state == TEMPLATE_TESTING ? TEMPLATE_TAKES : TEMPLATE_REFUSES;
+        if (template->state == TEMPLATE_UP)
+                return TEMPLATE_TAKES;
+        return template->state != TEMPLATE_OFF && template->failures < FAILURES_MAX ? TEMPLATE_MAY_TAKE
+                                                                                    : TEMPLATE_REFUSES;
 }
 
 uint64_t template_tick(struct keeper *keeper, struct template *template, uint64_t now_us)

@@ -15,6 +15,9 @@ enum template_state {
         TEMPLATE_UP,
 };
 
+/* May it fork a cell? */
+enum template_answer { TEMPLATE_TAKES, TEMPLATE_MAY_TAKE /* soon */, TEMPLATE_REFUSES };
+
 enum { TEMPLATE_TESTS = 2, TEMPLATE_TEST_OUTPUT = 4096 };
 
 struct template
@@ -35,9 +38,8 @@ struct template
         char outputs[TEMPLATE_TESTS][TEMPLATE_TEST_OUTPUT];
 };
 
-void template_init(struct template *template, enum runtime runtime);
-/* Starts the interpreter. 0 or negative errno. */
-int template_start(struct keeper *keeper, struct template *template);
+void template_init(struct keeper *keeper, struct template *template, enum runtime runtime);
+void template_deinit(struct keeper *keeper, struct template *template);
 /* Ends it, saying why in the log; its cells are lost; it is started anew. */
 void template_kill(struct keeper *keeper, enum runtime runtime, const char *why);
 /* The process has ended (seen by wait). */
@@ -48,5 +50,4 @@ void template_test_done(struct keeper *keeper, struct template *template, const 
 uint64_t template_tick(struct keeper *keeper, struct template *template, uint64_t now_us);
 /* Tells the server how it is. */
 void template_announce(struct keeper *keeper, const struct template *template);
-/* May cells be asked of it now or soon? */
-bool template_has_hope(const struct template *template);
+enum template_answer template_look(const struct template *template, bool selftest);

@@ -1,6 +1,6 @@
 /*
  * mayfly-server: the part that faces the network. The keeper starts it without privileges, with a listening
- * socket, a socket to itself, and the settings in the environment; it tells it over that socket when to stop.
+ * socket, a socket to itself, and a file of settings; it tells it over that socket when to stop.
  * One thread turns the loop, a second one waits for the store.
  *
  * It trusts the keeper, its settings and its store. It does not trust clients, and it does not trust cells.
@@ -140,11 +140,11 @@ static int server_set_process(struct server *server)
 
 static int server_read_settings(struct server *server)
 {
-        char *arguments[] = { (char *)"mayfly-server", NULL };
         char error[512] = "";
         int r;
 
-        r = settings_load(1, arguments, environ, NULL, &server->settings, error, sizeof error);
+        fcntl(KEEPER_SETTINGS_FD, F_SETFD, FD_CLOEXEC);
+        r = settings_load_strings(KEEPER_SETTINGS_FD, &server->settings, error, sizeof error);
         if (r == 0) {
                 log_set_level(server->settings.log_level);
                 r = languages_init(&server->languages, server->settings.runtimes, error, sizeof error);

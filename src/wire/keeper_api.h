@@ -13,8 +13,11 @@
 #include <stdint.h>
 
 enum {
-        KEEPER_SERVER_FD = 3,    /* in the server: the socket to the keeper */
-        KEEPER_LISTEN_FD = 4,    /* in the server: the listening HTTP socket, bound by the keeper */
+        KEEPER_SERVER_FD = 3, /* in the server: the socket to the keeper */
+        KEEPER_LISTEN_FD = 4, /* in the server: the listening HTTP socket */
+        KEEPER_SETTINGS_FD =
+                5, /* in the server: a file of NAME=value strings, each with its NUL; read it from 0 */
+        KEEPER_FDS_END = 6,
         KEEPER_FDS_PER_CELL = 3, /* with KEEPER_START: channel, stdout, stderr, in this order */
         KEEPER_TEXT = 256,
 };
@@ -76,7 +79,8 @@ struct keeper_done {
         uint32_t limits; /* bits of enum cell_limit that were hit */
         uint32_t killed; /* 1: ended by KEEPER_KILL */
         uint32_t padding;
-        uint64_t cpu_us;            /* of the cell and the children that it waited for */
+        uint64_t cpu_us; /* of the cell and all its children; of those it waited for, where cgroups do not
+                            count it */
         uint64_t peak_memory_bytes; /* cgroup's high-water mark; 0 if the host does not tell */
         uint64_t wall_us;           /* from fork to exit */
 };

@@ -48,7 +48,7 @@ def free_port():
 
 def start(directory):
     port = free_port()
-    server = subprocess.Popen([BUILD / "src/keeper/mayfly-keeper", f"--http-port={port}", f"--data-dir={directory}"],
+    server = subprocess.Popen([BUILD / "src/setup/mayflyd", f"--http-port={port}", f"--data-dir={directory}"],
                               stderr=subprocess.DEVNULL, cwd=directory)
     url = f"http://127.0.0.1:{port}"
     for _ in range(300):

@@ -7,14 +7,14 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
 
-from host import KEEPER, Mayfly  # noqa: E402
+from host import DAEMON, Mayfly  # noqa: E402
 
 
 def pytest_sessionstart(session):
     if os.geteuid() != 0:
         pytest.exit("these tests start mayfly, which must be started as root", 2)
-    if not os.path.exists(KEEPER):
-        pytest.exit(f"{KEEPER} is missing: build first, or set MAYFLY_BUILD", 2)
+    if not os.path.exists(DAEMON):
+        pytest.exit(f"{DAEMON} is missing: build first, or set MAYFLY_BUILD", 2)
 
 
 def started(factory, name, **settings):

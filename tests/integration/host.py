@@ -11,7 +11,7 @@ import time
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 BUILD = os.path.abspath(os.environ.get("MAYFLY_BUILD", os.path.join(ROOT, "build")))
-KEEPER = os.path.join(BUILD, "src/keeper/mayfly-keeper")
+DAEMON = os.path.join(BUILD, "src/setup/mayflyd")
 
 DEADLINE_S = 60  # for anything that must happen: generous, since nothing here measures speed
 USER_IDS = 2048  # what one mayfly may use, from UID_BASE on
@@ -116,7 +116,7 @@ class Mayfly(Client):
     def start(self, arguments=(), wait=True):
         with open(self.log_path, "ab") as log:
             self.keeper = subprocess.Popen(
-                [*self.wrapper, KEEPER, *arguments],
+                [*self.wrapper, DAEMON, *arguments],
                 cwd=self.directory,
                 env=environment(self.settings),
                 stdin=subprocess.DEVNULL,

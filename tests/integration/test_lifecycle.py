@@ -135,14 +135,15 @@ def test_killed_keeper_takes_everything_along(own):
 
 
 def test_killed_janitor_is_no_loss(own):
-    """It cleans up after a killed keeper; where it is killed itself, an orderly end still leaves nothing."""
+    """It cleans up after a killed keeper; where it is killed itself, it is started again."""
     mayfly = own().start()
     for pid, command in mayfly.processes().items():
-        if "mayfly-keeper" in command and pid != mayfly.keeper.pid and user_of(pid) == 0:
+        if "mayfly-janitor" in command:
             os.kill(pid, signal.SIGKILL)
-    if mayfly.keeper.poll() is None:
-        mayfly.keeper.send_signal(signal.SIGTERM)
-    mayfly.keeper.wait(60)
+    eventually(lambda: "janitor.down" in mayfly.log(), mayfly.log)
+    eventually(lambda: "mayfly-janitor" in str(mayfly.processes()), mayfly.log)
+    assert mayfly.python("return 1").data == 1
+    mayfly.kill()
     mayfly.assert_gone()
 
 

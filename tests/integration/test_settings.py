@@ -8,14 +8,14 @@ import tempfile
 
 import pytest
 
-from host import KEEPER, ROOT, environment, free_port
+from host import DAEMON, ROOT, environment, free_port
 
 
 def start(directory, *arguments, timeout=20, **settings):
     """Runs the keeper until it ends by itself: (exit status, stdout, stderr)."""
     defaults = {"HTTP_PORT": free_port(), "UID_BASE": 290_000, "RUNTIMES": "python"}
     ended = subprocess.run(
-        [KEEPER, *arguments],
+        [DAEMON, *arguments],
         cwd=directory,
         env=environment({**defaults, **settings}),
         stdin=subprocess.DEVNULL,
@@ -157,7 +157,7 @@ def test_flag_wins_over_env_file_and_that_over_the_environment(own):
 def test_not_root_is_told():
     with tempfile.TemporaryDirectory() as directory:  # the build may lie where only root can go
         os.chmod(directory, 0o755)
-        keeper = shutil.copy(KEEPER, directory)
+        keeper = shutil.copy(DAEMON, directory)
         ended = run_as_nobody(keeper)
     assert ended.returncode != 0
     assert "root" in ended.stderr

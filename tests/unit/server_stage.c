@@ -35,26 +35,28 @@ static int stage_listen(struct stage *stage)
         return fd;
 }
 
+/* As the keeper writes them down for the server. */
+static int stage_write_settings(const struct stage *stage)
+{
+        int fd = memfd_create("settings", 0);
+
+        dprintf(fd, "DATA_DIR=%s%c", stage->directory, 0);
+        dprintf(fd, "LOG_LEVEL=error%cMAX_CONTAINERS=4%cTIMEOUT_SCRIPT=10%cOUTPUT_MAX_SIZE=65536%c", 0, 0, 0, 0);
+        for (char *const *setting = stage->settings; *setting; setting++)
+                dprintf(fd, "%s%c", *setting, 0);
+        return fd;
+}
+
 static void __attribute__((noreturn)) stage_exec(struct stage *stage, int keeper_fd, int listen_fd)
 {
-        static char *environment[40];
-        char data[128];
-        size_t n = 0;
-
-        snprintf(data, sizeof data, "DATA_DIR=%s", stage->directory);
-        environment[n++] = data;
-        environment[n++] = (char *)"LOG_LEVEL=error";
-        environment[n++] = (char *)"MAX_CONTAINERS=4";
-        environment[n++] = (char *)"TIMEOUT_SCRIPT=10";
-        environment[n++] = (char *)"OUTPUT_MAX_SIZE=65536";
-        for (char **setting = stage->settings; *setting; setting++)
-                environment[n++] = *setting;
         dup2(keeper_fd, 20);
         dup2(listen_fd, 21);
+        dup2(stage_write_settings(stage), 22);
         dup2(20, KEEPER_SERVER_FD);
         dup2(21, KEEPER_LISTEN_FD);
-        close_range(5, ~0u, 0);
-        execle(getenv("MAYFLY_SERVER"), "mayfly-server", (char *)NULL, environment);
+        dup2(22, KEEPER_SETTINGS_FD);
+        close_range(KEEPER_FDS_END, ~0u, 0);
+        execl(getenv("MAYFLY_SERVER"), "mayfly-server", (char *)NULL);
         _exit(127);
 }
 

@@ -9,7 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <cmocka.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -24,14 +26,16 @@
 #include <netinet/in.h>
 
 #include "base/fd.h"
+#include "keeper/group.h"
 #include "sandbox/capability.h"
-#include "sandbox/cgroup.h"
 #include "sandbox/child.h"
 #include "sandbox/landlock.h"
 #include "sandbox/loopback.h"
 #include "sandbox/plan.h"
-#include "sandbox/rlimits.h"
 #include "sandbox/wall.h"
+#include "setup/brief_write.h"
+#include "setup/host_cgroup.h"
+#include "wire/janitor.h"
 
 /* Runs the body in a child; a check that fails ends it. */
 #define CHECK(condition)                                                                                     \
@@ -284,25 +288,6 @@ static void test_becoming_somebody_leaves_no_right_behind(void **state)
         in_child(body_become_template);
 }
 
-static void body_rlimits(void)
-{
-        const struct settings settings = {
-                .max_open_files = 100, .max_processes = 10, .max_tmp_bytes = 1 << 20
-        };
-        struct rlimit limit;
-
-        CHECK(rlimits_apply(&settings) == 0);
-        CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_max == 100);
-        CHECK(getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_max == 1 << 20);
-        CHECK(getrlimit(RLIMIT_CORE, &limit) == 0 && limit.rlim_max == 0);
-}
-
-static void test_rlimits_hold_for_whoever_is_forked_later(void **state)
-{
-        (void)state;
-        in_child(body_rlimits);
-}
-
 static void body_loopback(void)
 {
         uint64_t packets = 1;
@@ -330,23 +315,31 @@ static void test_a_used_network_shows_it(void **state)
 static void body_cgroup(void)
 {
         const struct cgroup_limits limits = { .memory_bytes = 64 << 20, .processes = 5, .cpus_milli = 500 };
-        struct cgroup_usage usage;
-        struct cgroups cgroups;
-        struct cgroup group;
+        struct group_usage usage = { 0 };
+        struct host_cgroups cgroups;
+        const struct brief_cgroups *files = &cgroups.files;
+        struct group group;
         char problem[256];
         int forked = 0;
+        clock_t burnt;
 
-        CHECK(cgroups_open(NULL, getpid(), &cgroups, problem, sizeof problem) == 0);
+        CHECK(host_cgroups_open(NULL, getpid(), &cgroups, problem, sizeof problem) == 0);
         CHECK(cgroups.walls & 1u << WALL_CGROUP_PIDS);
-        CHECK(cgroup_new(&cgroups, "cell", &limits, &group) == 0);
+        CHECK(host_cgroups_add(&cgroups, "cell", &limits) == 0);
+        CHECK(group_open(files, "cell", &group) == 0);
+        group_read(files, &group, &usage);
         if (fork() == 0) {
-                CHECK(cgroup_join(&group) == 0);
+                CHECK(group_join(&group) == 0);
                 for (; forked < 20; forked++) {
                         pid_t pid = fork();
 
-                        if (pid == 0)
+                        if (pid == 0) {
+                                burnt = clock();
+                                while (clock() - burnt < CLOCKS_PER_SEC / 20) /* each burns 50 ms of CPU */
+                                        ;
                                 for (;;)
                                         pause();
+                        }
                         if (pid < 0)
                                 break;
                 }
@@ -354,20 +347,51 @@ static void body_cgroup(void)
                 for (;;)
                         pause();
         }
-        for (int i = 0; i < 500; i++) {
-                cgroup_read(&group, &usage);
-                if (usage.process_refusals)
-                        break;
+        uint64_t refusals = 0, cpu_us = 0;
+
+        for (int i = 0; i < 500 && (!refusals || cpu_us < 200000); i++) {
+                group_read(files, &group, &usage);
+                refusals += usage.since_last[GROUP_REFUSALS];
+                cpu_us += usage.since_last[GROUP_CPU];
                 usleep(10000);
         }
-        CHECK(usage.process_refusals == 1);
-        cgroup_read(&group, &usage);
-        CHECK(usage.process_refusals == 0);
-        cgroup_deinit(&group);
-        /* Five processes are still in there. */
-        CHECK(cgroups_remove(&cgroups) == 0);
-        CHECK(access(cgroups.trees[0].path, F_OK) == -1);
-        cgroups_deinit(&cgroups);
+        CHECK(refusals == 1);
+        CHECK(cpu_us >= 200000 && cpu_us < 2000000); /* of children that nobody waits for */
+        CHECK(usage.peak_memory_bytes > 0);
+        group_close(&group);
+
+        /* Five processes are still in there: the janitor ends them. */
+        struct brief brief = { .root = "/run/mayfly-no-such", .cgroups = *files };
+        int program = open(getenv("MAYFLY_JANITOR"), O_RDONLY | O_CLOEXEC), pipe_fd = -1, status = -1;
+        pid_t janitor = 0;
+
+        CHECK(janitor_start(&brief, program, &janitor, &pipe_fd) == 0);
+        CHECK(access(files->trees[0], F_OK) == 0);
+        close(pipe_fd);
+        CHECK(waitpid(janitor, &status, 0) == janitor && status == 0);
+        for (uint32_t i = 0; i < files->n_trees; i++)
+                CHECK(access(files->trees[i], F_OK) == -1);
+}
+
+static void test_a_list_holds_its_words_and_no_more(void **state)
+{
+        char list[BRIEF_WORDS] = "", big[BRIEF_WORDS];
+        const char *words[BRIEF_LIST];
+        int added = 0;
+
+        (void)state;
+        memset(big, 'x', sizeof big - 1);
+        big[sizeof big - 1] = 0;
+        assert_int_equal(brief_add(list, big), -E2BIG);
+        brief_words(list, words);
+        assert_null(words[0]);
+        while (brief_add(list, "word") == 0)
+                added++;
+        assert_int_equal(added, BRIEF_LIST - 1);
+        brief_words(list, words);
+        for (int i = 0; i < added; i++)
+                assert_string_equal(words[i], "word");
+        assert_null(words[added]);
 }
 
 static void test_cgroup_counts_refuses_and_goes_with_its_members(void **state)
@@ -390,8 +414,8 @@ int main(void)
                 cmocka_unit_test(test_calls_of_another_abi_end_the_process),
                 cmocka_unit_test(test_landlock_leaves_tmp_alone_writable_and_nothing_executable),
                 cmocka_unit_test(test_becoming_somebody_leaves_no_right_behind),
-                cmocka_unit_test(test_rlimits_hold_for_whoever_is_forked_later),
                 cmocka_unit_test(test_a_used_network_shows_it),
+                cmocka_unit_test(test_a_list_holds_its_words_and_no_more),
                 cmocka_unit_test(test_cgroup_counts_refuses_and_goes_with_its_members),
         };
 

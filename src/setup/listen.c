@@ -1,4 +1,4 @@
-#include "base/listen.h"
+#include "setup/listen.h"
 
 #include <errno.h>
 #include <netdb.h>
