@@ -16,30 +16,14 @@ static const char *const level_names[] = {
         [LOG_DEBUG] = "debug",
 };
 
+const char *log_level_name(enum log_level level)
+{
+        return level_names[level];
+}
+
 void log_set_level(enum log_level level)
 {
         log_threshold = level;
-}
-
-int log_level_parse(const char *name, enum log_level *ret_level)
-{
-        for (size_t i = 0; i < ARRAY_SIZE(level_names); i++) {
-                if (strcmp(name, level_names[i]) == 0) {
-                        *ret_level = (enum log_level)i;
-                        return 0;
-                }
-        }
-        return -EINVAL;
-}
-
-const char *log_safe(const char *text, char *buffer, unsigned long size)
-{
-        unsigned long n = 0;
-
-        for (; text[n] && n + 1 < size; n++)
-                buffer[n] = text[n] > 0x1f && text[n] < 0x7f && text[n] != '"' ? text[n] : '?';
-        buffer[n] = 0;
-        return buffer;
 }
 
 void log_event(enum log_level level, const char *event, const char *format, ...)

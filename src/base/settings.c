@@ -483,7 +483,6 @@ void settings_deinit(struct settings *settings)
 /* The value as settings_load() reads it back, without loss. */
 static char *setting_format(const struct setting *setting, struct settings *settings)
 {
-        static const char *const levels[] = { "error", "warn", "info", "debug" };
         const void *at = setting_at(setting, settings);
         char *pair = NULL;
         int n = 0;
@@ -504,7 +503,7 @@ static char *setting_format(const struct setting *setting, struct settings *sett
                 n = asprintf(&pair, "%s=%s", setting->name, *(const bool *)at ? "true" : "false");
                 break;
         case KIND_LEVEL:
-                n = asprintf(&pair, "%s=%s", setting->name, levels[*(const enum log_level *)at]);
+                n = asprintf(&pair, "%s=%s", setting->name, log_level_name(*(const enum log_level *)at));
                 break;
         case KIND_TEXT:
                 n = asprintf(&pair, "%s=%s", setting->name, *(char *const *)at ? *(char *const *)at : "");

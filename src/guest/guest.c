@@ -5,6 +5,9 @@
  * before the interpreter learns that it was forked, and only then returns from guest_serve() into the boot
  * script, which receives one call, runs it, reports, and exits.
  *
+ * Before it serves anybody the keeper has it fork two self-test cells. What they print is compared here, line
+ * by line: random sources that a fork has copied would show.
+ *
  * The template runs on the keeper's word alone. A cell's word counts for nothing: it owns one stream socket
  * to the server.
  */
@@ -15,6 +18,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,8 +34,8 @@
 #include "sandbox/enter.h"
 #include "sandbox/plan.h"
 #include "wire/guest_api.h"
-#include "wire/template_api.h"
 #include "wire/packet.h"
+#include "wire/template_api.h"
 
 enum { CHILDREN_MAX = 4096, INHERITED_MAX = 256, FORK_FDS_MIN = 4, EXIT_BROKEN = 125 };
 
@@ -49,6 +53,11 @@ static struct template
         int inherited[INHERITED_MAX]; /* descriptors 4 and above that the interpreter had open before the
                                          first fork */
         size_t n_inherited;
+        /* the self-test: what its cells have printed */
+        int test_output; /* reading end of the current one's stdout; -1: none */
+        uint64_t test_cell;
+        unsigned n_tested;
+        char tested[2][4096];
 }
 template;
 
@@ -101,6 +110,45 @@ static void template_list_inherited(void)
         closedir(directory);
 }
 
+/* No line of one may be the same line of the other. */
+static bool outputs_differ(const char *a, const char *b)
+{
+        while (*a && *b) {
+                size_t length_a = strcspn(a, "\n"), length_b = strcspn(b, "\n");
+
+                if (length_a == length_b && memcmp(a, b, length_a) == 0)
+                        return false;
+                a += length_a + (a[length_a] == '\n');
+                b += length_b + (b[length_b] == '\n');
+        }
+        return !*a && !*b;
+}
+
+static void selftest_ended(void)
+{
+        char *text = template.tested[template.n_tested % 2];
+        ssize_t n = read(template.test_output, text, sizeof template.tested[0] - 1);
+
+        text[MAX(n, 0)] = 0;
+        fd_closep(&template.test_output);
+        if (++template.n_tested == 2 && !outputs_differ(template.tested[0], template.tested[1]))
+                template_die("two of its cells drew the same random numbers", -ENOTUNIQ);
+}
+
+/* Its stdout is a pipe to the template. 0 or negative errno. */
+static int selftest_prepare(const struct template_fork *request, struct enter_slot *slot)
+{
+        int fds[2];
+
+        fd_closep(&template.test_output);
+        if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0 || dup3(fds[1], slot->output, O_CLOEXEC) < 0)
+                return -errno;
+        close(fds[1]);
+        template.test_output = fds[0];
+        template.test_cell = request->cell;
+        return 0;
+}
+
 static void template_reap(void)
 {
         struct signalfd_siginfo info;
@@ -119,6 +167,8 @@ static void template_reap(void)
                         if (template.children[i].pid != pid)
                                 continue;
                         message.cell = template.children[i].cell;
+                        if (template.test_output >= 0 && message.cell == template.test_cell)
+                                selftest_ended();
                         template.children[i] = template.children[--template.n_children];
                         template_say(&message, sizeof message);
                         break;
@@ -177,14 +227,16 @@ static void slot_take_fds(struct enter_slot *slot, const int *fds, size_t n_fds)
 }
 
 /* 0 in the template; 1 in the new cell. */
-static int template_fork(const struct template_fork *request, const struct enter_slot *slot)
+static int template_fork(const struct template_fork *request, struct enter_slot *slot)
 {
         struct template_forked answer = { .type = TEMPLATE_FORKED, .cell = request->cell };
         pid_t pid = -1;
 
         if (template.n_children == CHILDREN_MAX)
                 answer.error = -EAGAIN;
-        else
+        else if (request->selftest)
+                answer.error = selftest_prepare(request, slot);
+        if (answer.error == 0)
                 answer.error = enter_before_fork(slot);
         if (answer.error == 0) {
                 if (template.hooks->before_fork)
@@ -241,6 +293,7 @@ static void template_prepare(const char *version, const struct guest_hooks *hook
         int r;
 
         template.hooks = hooks;
+        template.test_output = -1;
         template_take_plan();
         template_list_inherited();
 

@@ -8,28 +8,19 @@
 
 #include "wire/brief.h"
 
-enum group_counter { GROUP_KILLS, GROUP_REFUSALS, GROUP_CPU, GROUP_COUNTERS };
-
 struct group {
-        size_t n_trees;
-        int directories[BRIEF_TREES];
-        int joins[BRIEF_TREES]; /* written "0", the writer moves in */
-        int peak;               /* the high-water mark; v2 resets it for this very descriptor; -1: not told */
-        uint64_t last[GROUP_COUNTERS];
+        const struct brief_cgroups *files;
+        int joins[BRIEF_TREES];       /* written "0", the writer moves in */
+        int counters[BRIEF_COUNTERS]; /* -1: this host has none */
+        uint64_t last[BRIEF_COUNTERS];
 };
 
-struct group_usage {
-        uint64_t peak_memory_bytes; /* 0 where the kernel does not tell */
-        uint64_t
-                since_last[GROUP_COUNTERS]; /* reading; cpu in microseconds, 0 where the host does not tell */
-};
-
-/* A group that group_close() may have. */
-void group_init(struct group *group);
-/* 0 or negative errno. */
-int group_open(const struct brief_cgroups *cgroups, const char *name, struct group *group);
-void group_close(struct group *group);
+/* Opens its files, for good. 0 or negative errno. */
+int group_open(const struct brief_cgroups *files, const char *name, struct group *group);
 /* The calling process moves in. 0 or negative errno. */
 int group_join(const struct group *group);
-/* Reads the counters, and starts the high-water mark anew where that is possible. */
-void group_read(const struct brief_cgroups *cgroups, struct group *group, struct group_usage *ret_usage);
+/*
+ * What was counted since the last reading; BRIEF_PEAK: the high-water mark since then, where the kernel
+ * starts it anew (v1, and v2 since 6.12), else 0. What the host does not tell is 0.
+ */
+void group_read(struct group *group, uint64_t ret_counts[BRIEF_COUNTERS]);

@@ -18,13 +18,14 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/macros.h"
 #include "keeper/server_process.h"
 #include "keeper/slot.h"
 #include "keeper/template.h"
+#include "sandbox/child.h"
+#include "sandbox/rootfs.h"
 #include "wire/janitor.h"
 #include "wire/packet.h"
 
@@ -53,6 +54,41 @@ void keeper_unwatch(struct keeper *keeper, struct watch *watch)
                 return;
         epoll_ctl(keeper->epoll, EPOLL_CTL_DEL, watch->fd, NULL);
         fd_closep(&watch->fd);
+}
+
+pid_t keeper_spawn(struct keeper *keeper, struct watch *watch, void (*ready)(struct keeper *, struct watch *),
+        void (*body)(struct keeper *, struct watch *, int))
+{
+        int fds[2], r = packet_pair(fds);
+        pid_t pid;
+
+        if (r < 0)
+                return r;
+        pid = child_fork();
+        if (pid == 0)
+                body(keeper, watch, fds[1]);
+        r = pid < 0 ? -errno : keeper_watch(keeper, watch, fds[0], ready);
+        close(fds[1]);
+        if (r < 0) {
+                close(fds[0]); /* which ends the child */
+                return r;
+        }
+        return pid;
+}
+
+int keeper_enter(struct keeper *keeper, const struct keeper_place *place)
+{
+        int r = group_join(place->group);
+
+        if (r == 0)
+                r = rootfs_enter(keeper->brief->root);
+        if (r == 0)
+                r = rootfs_mount_tmp(place->tmp_bytes, 1024);
+        if (r == 0)
+                r = rootfs_mount_proc();
+        if (r == 0)
+                r = child_keep_fds(place->fds, place->n_fds);
+        return r == 0 ? child_become(place->uid, place->capabilities) : r;
 }
 
 void keeper_tell_server(struct keeper *keeper, const void *message, size_t length)
@@ -104,7 +140,8 @@ static void keeper_restart_janitor(struct keeper *keeper)
 
         fd_closep(&keeper->janitor_fd);
         keeper->janitor_pid = 0;
-        r = janitor_start(keeper->brief, BRIEF_JANITOR_FD, &keeper->janitor_pid, &keeper->janitor_fd);
+        r = janitor_start(
+                BRIEF_JANITOR_FD, keeper->brief->janitor, &keeper->janitor_pid, &keeper->janitor_fd);
         log_warn("janitor.down", "started anew: %s", r < 0 ? strerror(-r) : "yes");
 }
 
@@ -195,7 +232,7 @@ int keeper_run(struct keeper *keeper)
                 }
         }
         if (r < 0) {
-                log_error("keeper.loop", "error=\"%s\"", strerror(-error_trace(r)));
+                log_error("keeper.loop", "error=\"%s\"", strerror(-r));
                 return 1;
         }
         return keeper->exit_code;

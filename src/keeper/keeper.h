@@ -51,6 +51,24 @@ int keeper_watch(
 /* Stops watching and closes. Does nothing for fd -1. */
 void keeper_unwatch(struct keeper *keeper, struct watch *watch);
 
+/* Starts a child that runs `body` with its end of a packet socket, and watches the other. Its pid or negative
+ * errno. */
+pid_t keeper_spawn(struct keeper *keeper, struct watch *watch, void (*ready)(struct keeper *, struct watch *),
+        void (*body)(struct keeper *, struct watch *, int socket));
+
+/* Where a child of the keeper goes to live. */
+struct keeper_place {
+        const struct group *group;
+        uint64_t tmp_bytes;
+        uint32_t uid;
+        uint64_t capabilities; /* kept, for ever */
+        unsigned n_fds;
+        int fds[4]; /* become 3, 4, ... */
+};
+
+/* In the child, in a mount namespace of its own: goes there, for good. 0 or negative errno. */
+int keeper_enter(struct keeper *keeper, const struct keeper_place *place);
+
 /* Tells whoever asked for a cell how it ended: the server, or the template that tests itself. */
 void keeper_report_done(
         struct keeper *keeper, bool selftest, enum runtime runtime, const struct keeper_done *done);

@@ -88,35 +88,28 @@ static const struct {
 };
 
 /* Ends every child and waits for it; the janitor last, since it clears up behind the others. */
-static void keeper_deinit(struct keeper *keeper)
+static void keeper_end_children(struct keeper *keeper)
 {
         if (keeper->server_pid > 0)
                 kill(keeper->server_pid, SIGKILL);
-        for (int i = 0; keeper->templates && i < RUNTIME_COUNT; i++)
-                template_deinit(keeper, &keeper->templates[i]);
-        for (uint32_t i = 0; keeper->slots && i < keeper->brief->n_slots; i++)
-                slot_deinit(keeper, &keeper->slots[i]);
-        keeper_unwatch(keeper, &keeper->server);
-        keeper_unwatch(keeper, &keeper->signals);
-        group_close(&keeper->server_group);
-        group_close(&keeper->template_group);
-        group_close(&keeper->anchor_group);
+        for (int i = 0; keeper->templates && i < RUNTIME_COUNT; i++) {
+                if (keeper->templates[i].pid > 0)
+                        kill(keeper->templates[i].pid, SIGKILL);
+        }
+        for (uint32_t i = 0; keeper->slots && i < keeper->brief->n_slots; i++) {
+                if (keeper->slots[i].anchor_pid > 0)
+                        kill(keeper->slots[i].anchor_pid, SIGKILL);
+        }
         fd_closep(&keeper->janitor_fd);
         while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
                 ;
-        fd_closep(&keeper->epoll);
-        free(keeper->templates);
-        free(keeper->slots);
 }
 
 int main(void)
 {
-        struct keeper keeper = { .epoll = -1, .janitor_fd = -1, .signals.fd = -1, .server.fd = -1 };
+        static struct keeper keeper = { .janitor_fd = -1, .signals.fd = -1, .server.fd = -1 };
         int r = 0, code = 2;
 
-        group_init(&keeper.server_group);
-        group_init(&keeper.template_group);
-        group_init(&keeper.anchor_group);
         for (size_t i = 0; r == 0 && i < ARRAY_SIZE(steps); i++) {
                 r = steps[i].open(&keeper);
                 if (r < 0)
@@ -127,6 +120,6 @@ int main(void)
                 log_info("keeper.up", "slots=%u pid=%d", keeper.brief->n_slots, getpid());
                 code = keeper_run(&keeper);
         }
-        keeper_deinit(&keeper);
+        keeper_end_children(&keeper);
         return code;
 }

@@ -12,14 +12,11 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/macros.h"
 #include "keeper/slot.h"
 #include "keeper/template.h"
-#include "sandbox/child.h"
-#include "sandbox/rootfs.h"
 #include "wire/packet.h"
 
 enum { RETRY_US = 100000, HEALTHY_US = 60000000, FAILURES_MAX = 8, SERVER_TMP_BYTES = 64 << 20 };
@@ -28,32 +25,29 @@ enum { RETRY_US = 100000, HEALTHY_US = 60000000, FAILURES_MAX = 8, SERVER_TMP_BY
  */
 static int server_enter(struct keeper *keeper, int control)
 {
-        const int fds[] = { control, BRIEF_LISTEN_FD, BRIEF_SETTINGS_FD, BRIEF_SERVER_FD };
+        const struct keeper_place place = {
+                .group = &keeper->server_group,
+                .tmp_bytes = SERVER_TMP_BYTES,
+                .uid = keeper->brief->uid_base + UID_SERVER,
+                .n_fds = 4,
+                .fds = { control, BRIEF_LISTEN_FD, BRIEF_SETTINGS_FD, BRIEF_SERVER_FD },
+        };
         char target[BRIEF_PATH + 8];
-        int r = group_join(&keeper->server_group);
 
         snprintf(target, sizeof target, "%s/srv", keeper->brief->root);
-        if (r == 0 && (unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS) < 0 ||
-                              mount(keeper->brief->data_dir, target, NULL, MS_BIND, NULL) < 0 ||
-                              mount(NULL, target, NULL,
-                                      MS_BIND | MS_REMOUNT | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0))
-                r = -errno;
-        if (r == 0)
-                r = rootfs_enter(keeper->brief->root);
-        if (r == 0)
-                r = rootfs_mount_tmp(SERVER_TMP_BYTES, 1024);
-        if (r == 0)
-                r = rootfs_mount_proc();
-        if (r == 0)
-                r = child_keep_fds(fds, ARRAY_SIZE(fds));
-        return r == 0 ? child_become(keeper->brief->uid_base + UID_SERVER, 0) : r;
+        if (unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS) < 0 ||
+                mount(keeper->brief->data_dir, target, NULL, MS_BIND, NULL) < 0 ||
+                mount(NULL, target, NULL, MS_BIND | MS_REMOUNT | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
+                return -errno;
+        return keeper_enter(keeper, &place);
 }
 
-static void __attribute__((noreturn)) server_main(struct keeper *keeper, int control)
+static void __attribute__((noreturn)) server_main(struct keeper *keeper, struct watch *watch, int control)
 {
         char *const arguments[] = { "mayfly-server", NULL }, *const environment[] = { NULL };
         int r = server_enter(keeper, control);
 
+        (void)watch;
         if (r == 0) {
                 /* The program is not in that root: it is started by its descriptor, which then closes. */
                 fcntl(KEEPER_FDS_END, F_SETFD, FD_CLOEXEC);
@@ -70,7 +64,7 @@ static int request_start(struct keeper *keeper, const void *message, int *fds)
         struct slot_request request = { .cell = start->cell, .runtime = start->runtime };
 
         memcpy(request.fds, fds, sizeof request.fds);
-        if (start->runtime >= RUNTIME_COUNT || slot_has_cell(keeper, start->cell)) {
+        if (start->runtime >= RUNTIME_COUNT || slot_find_cell(keeper, start->cell)) {
                 fds_close(fds, KEEPER_FDS_PER_CELL);
                 return -EBADMSG;
         }
@@ -91,13 +85,6 @@ static int request_kill(struct keeper *keeper, const void *message, int *fds)
         return 0;
 }
 
-static int request_drained(struct keeper *keeper, const void *message, int *fds)
-{
-        (void)message;
-        (void)fds;
-        return keeper->draining ? 0 : -EBADMSG;
-}
-
 /* All that the server may ask for. Anything else ends it: it has been taken over, or is broken. */
 static const struct {
         uint32_t type;
@@ -107,7 +94,6 @@ static const struct {
 } requests[] = {
         { KEEPER_START, sizeof(struct keeper_start), KEEPER_FDS_PER_CELL, request_start },
         { KEEPER_KILL, sizeof(struct keeper_kill), 0, request_kill },
-        { KEEPER_DRAINED, sizeof(struct keeper_plain), 0, request_drained },
 };
 
 static int server_serve(struct keeper *keeper, const void *message, size_t length, int *fds, size_t n_fds)
@@ -147,23 +133,12 @@ static void server_on_message(struct keeper *keeper, struct watch *watch)
 
 static int server_start(struct keeper *keeper)
 {
-        int fds[2], r;
+        pid_t pid = keeper_spawn(keeper, &keeper->server, server_on_message, server_main);
 
-        r = packet_pair(fds);
-        if (r < 0)
-                return error_trace(r);
+        if (pid < 0)
+                return (int)pid;
+        keeper->server_pid = pid;
         keeper->server_started_us = clock_us();
-        keeper->server_pid = child_fork();
-        if (keeper->server_pid == 0)
-                server_main(keeper, fds[1]);
-        close(fds[1]);
-        if (keeper->server_pid < 0) {
-                close(fds[0]);
-                return error_trace(-errno);
-        }
-        r = keeper_watch(keeper, &keeper->server, fds[0], server_on_message);
-        if (r < 0)
-                return error_trace(r);
         for (int i = 0; i < RUNTIME_COUNT; i++)
                 template_announce(keeper, &keeper->templates[i]);
         return 0;

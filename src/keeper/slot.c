@@ -8,7 +8,6 @@
 #include <sys/syscall.h>
 
 #include "base/clock.h"
-#include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/macros.h"
@@ -24,7 +23,6 @@ static void slot_ask_clean(struct keeper *keeper, struct slot *slot)
 {
         fd_closep(&slot->first_pidfd);
         slot->state = SLOT_CLEANING;
-        slot->cell = 0;
         slot->killed = false;
         slot->deadline_us = clock_us() + CLEAN_TIMEOUT_US;
         if (packet_send(slot->anchor.fd, "c", 1, NULL, 0) != 0)
@@ -57,24 +55,18 @@ static void slot_on_anchor(struct keeper *keeper, struct watch *watch)
         slots_dispatch(keeper);
 }
 
+static void slot_run_anchor(struct keeper *keeper, struct watch *watch, int socket)
+{
+        anchor_main(keeper, &container_of(watch, struct slot, anchor)->group, socket);
+}
+
 static int slot_start_anchor(struct keeper *keeper, struct slot *slot)
 {
-        _cleanup_(fd_closep) int near = -1, far = -1;
-        int fds[2], r;
+        pid_t pid = keeper_spawn(keeper, &slot->anchor, slot_on_anchor, slot_run_anchor);
 
-        r = packet_pair(fds);
-        if (r < 0)
-                return error_trace(r);
-        near = fds[0];
-        far = fds[1];
-        slot->anchor_pid = child_fork();
-        if (slot->anchor_pid < 0)
-                return error_trace(-errno);
-        if (slot->anchor_pid == 0)
-                anchor_main(keeper, &slot->group, far);
-        r = keeper_watch(keeper, &slot->anchor, fd_steal(&near), slot_on_anchor);
-        if (r < 0)
-                return error_trace(r);
+        if (pid < 0)
+                return (int)pid;
+        slot->anchor_pid = pid;
         slot_ask_clean(keeper, slot);
         return 0;
 }
@@ -82,7 +74,6 @@ static int slot_start_anchor(struct keeper *keeper, struct slot *slot)
 void slot_init(struct slot *slot, uint32_t index)
 {
         *slot = (struct slot){ .index = index, .first_pidfd = -1, .anchor = { .fd = -1 } };
-        group_init(&slot->group);
 }
 
 int slot_make(struct keeper *keeper, struct slot *slot)
@@ -93,17 +84,6 @@ int slot_make(struct keeper *keeper, struct slot *slot)
         snprintf(name, sizeof name, "slot-%u", slot->index);
         r = group_open(&keeper->brief->cgroups, name, &slot->group);
         return r < 0 ? r : slot_start_anchor(keeper, slot);
-}
-
-void slot_deinit(struct keeper *keeper, struct slot *slot)
-{
-        if (slot->anchor_pid > 0)
-                kill(slot->anchor_pid, SIGKILL);
-        keeper_unwatch(keeper, &slot->anchor);
-        fd_closep(&slot->first_pidfd);
-        if (slot->is_wanted)
-                fds_close(slot->next.fds, KEEPER_FDS_PER_CELL);
-        group_close(&slot->group);
 }
 
 static bool slot_is_busy(const struct slot *slot)
@@ -120,61 +100,53 @@ struct slot *slot_find_ticket(struct keeper *keeper, uint64_t ticket)
         return NULL;
 }
 
-/* What the server calls by this name: a cell, or the wish for one. */
-static struct slot *slot_find_cell(struct keeper *keeper, uint64_t cell)
+static bool request_is(const struct slot_request *request, uint64_t cell)
+{
+        return request->cell == cell && !request->selftest;
+}
+
+struct slot *slot_find_cell(struct keeper *keeper, uint64_t cell)
 {
         for (uint32_t i = 0; i < keeper->brief->n_slots; i++) {
                 struct slot *slot = &keeper->slots[i];
 
-                if ((slot_is_busy(slot) && slot->cell == cell && !slot->selftest) ||
-                        (slot->is_wanted && slot->next.cell == cell && !slot->next.selftest))
+                if ((slot_is_busy(slot) && request_is(&slot->now, cell)) ||
+                        (slot->is_wanted && request_is(&slot->next, cell)))
                         return slot;
         }
         return NULL;
 }
 
-bool slot_has_cell(struct keeper *keeper, uint64_t cell)
-{
-        return slot_find_cell(keeper, cell);
-}
-
 /* --- who comes next --- */
 
-/* How soon a slot can take somebody: the smaller the sooner; -1: it is taken. */
-static int slot_rank(const struct slot *slot)
+/* A slot that is free, will be, or will be made. */
+static struct slot *slot_find(struct keeper *keeper)
 {
-        if (slot->is_wanted)
-                return -1;
-        switch (slot->state) {
-        case SLOT_FREE:
-                return 0;
-        case SLOT_CLEANING:
-                return 1;
-        case SLOT_DOWN:
-                return 3;
-        default:
-                return slot->killed ? 2 : -1;
-        }
-}
-
-int slot_request(struct keeper *keeper, const struct slot_request *request)
-{
-        struct slot *best = NULL;
+        struct slot *found = NULL;
 
         for (uint32_t i = 0; i < keeper->brief->n_slots; i++) {
                 struct slot *slot = &keeper->slots[i];
 
-                if (slot_rank(slot) >= 0 && (!best || slot_rank(slot) < slot_rank(best)))
-                        best = slot;
+                if (slot->is_wanted || (slot_is_busy(slot) && !slot->killed))
+                        continue;
+                if (slot->state == SLOT_FREE)
+                        return slot;
+                if (!found || slot->state == SLOT_CLEANING)
+                        found = slot;
         }
-        if (!best) {
-                struct slot_request refused = *request;
+        return found;
+}
 
-                fds_close(refused.fds, KEEPER_FDS_PER_CELL);
+int slot_request(struct keeper *keeper, struct slot_request *request)
+{
+        struct slot *slot = slot_find(keeper);
+
+        if (!slot) {
+                fds_close(request->fds, KEEPER_FDS_PER_CELL);
                 return -ENOSPC;
         }
-        best->next = *request;
-        best->is_wanted = true;
+        slot->next = *request;
+        slot->is_wanted = true;
         keeper->n_wanted++;
         slots_dispatch(keeper);
         return 0;
@@ -208,45 +180,40 @@ static int slot_start_cell(struct keeper *keeper, struct slot *slot)
                 .uid = keeper->brief->uid_base + UID_CELLS + slot->index,
         };
         int fds[PACKET_FDS], n_fds = 0, r;
-        struct group_usage ignored;
+        uint64_t ignored[BRIEF_COUNTERS];
 
         for (int i = 0; i < KEEPER_FDS_PER_CELL; i++)
                 fds[n_fds++] = next->fds[i];
         fds[n_fds++] = slot->first_pidfd;
-        for (size_t i = 0; i < slot->group.n_trees; i++)
+        for (uint32_t i = 0; i < keeper->brief->cgroups.n_trees; i++)
                 fds[n_fds++] = slot->group.joins[i];
 
-        group_read(&keeper->brief->cgroups, &slot->group, &ignored);
+        group_read(&slot->group, ignored);
         r = packet_send(keeper->templates[next->runtime].control.fd, &fork_request, sizeof fork_request, fds,
                 (size_t)n_fds);
         if (r != 0)
                 return r > 0 ? -EPIPE : r;
         slot->state = SLOT_STARTING;
-        slot->cell = next->cell;
         slot->ticket = tickets;
-        slot->runtime = next->runtime;
-        slot->selftest = next->selftest;
         slot->killed = false;
         slot->started_us = clock_us();
         slot->deadline_us = slot->started_us + FORK_TIMEOUT_US;
         slot_drop_request(keeper, slot);
+        slot->now = slot->next;
         return 0;
 }
 
 /* A free slot that nobody waits for takes over what waits at one that is not free. */
 static struct slot *slot_make_way(struct keeper *keeper, struct slot *slot)
 {
-        for (uint32_t i = 0; slot->state != SLOT_FREE && i < keeper->brief->n_slots; i++) {
-                struct slot *other = &keeper->slots[i];
+        struct slot *other = slot->state == SLOT_FREE ? NULL : slot_find(keeper);
 
-                if (other->state != SLOT_FREE || other->is_wanted)
-                        continue;
-                other->next = slot->next;
-                other->is_wanted = true;
-                slot->is_wanted = false;
-                return other;
-        }
-        return slot;
+        if (!other || other->state != SLOT_FREE)
+                return slot;
+        other->next = slot->next;
+        other->is_wanted = true;
+        slot->is_wanted = false;
+        return other;
 }
 
 /* A send that fails means a template that dies, which is noticed on its own, or one that is slow, whose next
@@ -286,7 +253,7 @@ void slot_kill_cell(struct keeper *keeper, uint64_t cell)
 {
         struct slot *slot = slot_find_cell(keeper, cell);
 
-        if (slot && slot->is_wanted && slot->next.cell == cell && !slot->next.selftest)
+        if (slot && slot->is_wanted && request_is(&slot->next, cell))
                 slot_refuse(keeper, slot);
         else if (slot)
                 slot_kill(slot);
@@ -299,9 +266,9 @@ void slots_forget_server(struct keeper *keeper)
 
                 if (slot->is_wanted && !slot->next.selftest)
                         slot_drop_request(keeper, slot);
-                if (slot_is_busy(slot) && !slot->selftest) {
+                if (slot_is_busy(slot) && !slot->now.selftest) {
                         slot_kill(slot);
-                        slot->cell = 0; /* the next server counts from 1 again */
+                        slot->now.cell = 0; /* the next server counts from 1 again */
                 }
         }
 }
@@ -318,35 +285,35 @@ void slots_lose_cells(struct keeper *keeper, enum runtime runtime)
         for (uint32_t i = 0; i < keeper->brief->n_slots; i++) {
                 struct slot *slot = &keeper->slots[i];
 
-                if (slot_is_busy(slot) && slot->runtime == runtime)
+                if (slot_is_busy(slot) && slot->now.runtime == runtime)
                         slot_end_cell(keeper, slot, (struct keeper_done){ .outcome = CELL_LOST });
         }
 }
 
 void slot_end_cell(struct keeper *keeper, struct slot *slot, struct keeper_done done)
 {
-        struct group_usage usage;
+        uint64_t counts[BRIEF_COUNTERS];
 
         /* Whatever the cell has started and left behind ends here. */
         syscall(SYS_pidfd_send_signal, slot->first_pidfd, SIGKILL, NULL, 0);
-        group_read(&keeper->brief->cgroups, &slot->group, &usage);
+        group_read(&slot->group, counts);
         slot->state = SLOT_CLEANING; /* what the report leads to must find no cell here */
         done.type = KEEPER_DONE;
-        done.cell = slot->cell;
+        done.cell = slot->now.cell;
         done.killed = slot->killed;
         done.wall_us = clock_us() - slot->started_us;
         /* The group knows of children that nobody has waited for; wait(2) does not. */
-        done.cpu_us = MAX(done.cpu_us, usage.since_last[GROUP_CPU]);
-        done.peak_memory_bytes = usage.peak_memory_bytes;
-        done.limits = (usage.since_last[GROUP_KILLS] ? CELL_LIMIT_MEMORY : 0u) |
-                      (usage.since_last[GROUP_REFUSALS] ? CELL_LIMIT_PROCESSES : 0u);
-        keeper_report_done(keeper, slot->selftest, slot->runtime, &done);
+        done.cpu_us = MAX(done.cpu_us, counts[BRIEF_CPU]);
+        done.peak_memory_bytes = counts[BRIEF_PEAK];
+        done.limits = (counts[BRIEF_KILLS] ? CELL_LIMIT_MEMORY : 0u) |
+                      (counts[BRIEF_REFUSALS] ? CELL_LIMIT_PROCESSES : 0u);
+        keeper_report_done(keeper, slot->now.selftest, slot->now.runtime, &done);
         slot_ask_clean(keeper, slot);
 }
 
 void slot_anchor_lost(struct keeper *keeper, struct slot *slot)
 {
-        const struct keeper_done done = { .type = KEEPER_DONE, .outcome = CELL_LOST, .cell = slot->cell };
+        const struct keeper_done done = { .type = KEEPER_DONE, .outcome = CELL_LOST, .cell = slot->now.cell };
         bool was_busy = slot_is_busy(slot);
 
         if (slot->state == SLOT_DOWN)
@@ -356,14 +323,13 @@ void slot_anchor_lost(struct keeper *keeper, struct slot *slot)
         if (slot->anchor_pid > 0)
                 kill(slot->anchor_pid, SIGKILL);
         slot->state = SLOT_DOWN;
-        slot->cell = 0;
         slot->retry_us = clock_us() + RETRY_US * ++slot->failures;
         if (slot->failures >= FAILURES_MAX) {
                 log_error("slot.refused", "slot=%u cannot be made ready; see slot.failed above", slot->index);
                 keeper_stop(keeper, 1);
         }
         if (was_busy)
-                keeper_report_done(keeper, slot->selftest, slot->runtime, &done);
+                keeper_report_done(keeper, slot->now.selftest, slot->now.runtime, &done);
 }
 
 uint64_t slot_tick(struct keeper *keeper, struct slot *slot, uint64_t now_us)
@@ -383,7 +349,7 @@ uint64_t slot_tick(struct keeper *keeper, struct slot *slot, uint64_t now_us)
         /* A template that neither forks nor reaps is no use to anybody. */
         if (slot->deadline_us && now_us >= slot->deadline_us) {
                 slot->deadline_us = now_us + FORK_TIMEOUT_US;
-                template_kill(keeper, slot->runtime, "it does not answer");
+                template_kill(keeper, slot->now.runtime, "it does not answer");
         }
         return slot->deadline_us;
 }

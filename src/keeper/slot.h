@@ -33,11 +33,9 @@ struct slot {
         /* who comes next: waits for the slot to be free and for the template to be up */
         bool is_wanted;
         struct slot_request next;
-        /* the cell */
-        uint64_t cell;
+        /* the cell; its descriptors are closed */
+        struct slot_request now;
         uint64_t ticket; /* the template's name for it: never used twice */
-        enum runtime runtime;
-        bool selftest;
         bool killed;
         uint64_t started_us;  /* asked to fork */
         uint64_t deadline_us; /* for the anchor's or the template's next word; 0: none is due */
@@ -46,10 +44,9 @@ struct slot {
 void slot_init(struct slot *slot, uint32_t index);
 /* Opens the cgroup and starts the anchor. 0 or negative errno. */
 int slot_make(struct keeper *keeper, struct slot *slot);
-void slot_deinit(struct keeper *keeper, struct slot *slot);
 
 /* Asks for a cell; takes the descriptors over. 0, or -ENOSPC: every slot is taken. */
-int slot_request(struct keeper *keeper, const struct slot_request *request);
+int slot_request(struct keeper *keeper, struct slot_request *request);
 /* Starts what waits and can be started now; refuses what will never start. */
 void slots_dispatch(struct keeper *keeper);
 /* Kills a cell and all it started, whose template then reports its end; one that only waits is refused. */
@@ -59,8 +56,8 @@ void slots_forget_server(struct keeper *keeper);
 
 /* The slot of a cell that starts or runs, by its ticket; or NULL. */
 struct slot *slot_find_ticket(struct keeper *keeper, uint64_t ticket);
-/* Has the server a cell of this name? */
-bool slot_has_cell(struct keeper *keeper, uint64_t cell);
+/* The slot of what the server calls by this name, a cell or the wish for one; or NULL. */
+struct slot *slot_find_cell(struct keeper *keeper, uint64_t cell);
 /* Its template has forked the cell. */
 void slot_forked(struct slot *slot);
 /* The cell has ended: reads its usage, reports, and cleans the slot. `done` has outcome, code and cpu_us set.

@@ -12,16 +12,12 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/macros.h"
 #include "keeper/slot.h"
 #include "sandbox/capability.h"
-#include "sandbox/child.h"
-#include "sandbox/rootfs.h"
 #include "wire/packet.h"
-#include "wire/runtime.h"
 #include "wire/template_api.h"
 
 enum {
@@ -32,22 +28,18 @@ enum {
         TEMPLATE_TMP_BYTES = 16 << 20,
 };
 
+static const char *template_name(const struct keeper *keeper, enum runtime runtime)
+{
+        return keeper->brief->runtimes[runtime].name;
+}
+
 void template_init(struct keeper *keeper, struct template *template, enum runtime runtime)
 {
         *template = (struct template){
                 .runtime = runtime,
                 .state = keeper->brief->runtimes[runtime].served ? TEMPLATE_DOWN : TEMPLATE_OFF,
                 .control = { .fd = -1 },
-                .test_output = -1,
         };
-}
-
-void template_deinit(struct keeper *keeper, struct template *template)
-{
-        if (template->pid > 0)
-                kill(template->pid, SIGKILL);
-        keeper_unwatch(keeper, &template->control);
-        fd_closep(&template->test_output);
 }
 
 void template_announce(struct keeper *keeper, const struct template *template)
@@ -82,30 +74,28 @@ static int template_limit(const struct brief *brief)
 
 static int template_enter(struct keeper *keeper, int control)
 {
-        int r = group_join(&keeper->template_group);
+        const struct keeper_place place = {
+                .group = &keeper->template_group,
+                .tmp_bytes = TEMPLATE_TMP_BYTES,
+                .uid = keeper->brief->uid_base + UID_TEMPLATE,
+                .capabilities = capability_template_set,
+                .n_fds = 1,
+                .fds = { control },
+        };
+        int r;
 
-        if (r == 0 && unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0)
-                r = -errno;
-        if (r == 0)
-                r = rootfs_enter(keeper->brief->root);
-        if (r == 0)
-                r = rootfs_mount_tmp(TEMPLATE_TMP_BYTES, 1024);
-        if (r == 0)
-                r = rootfs_mount_proc();
-        if (r == 0)
-                r = child_keep_fds(&control, 1);
-        if (r == 0 && dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
-                r = -errno;
-        if (r == 0)
-                r = child_become(keeper->brief->uid_base + UID_TEMPLATE, capability_template_set);
+        if (unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0 ||
+                dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
+                return -errno;
+        r = keeper_enter(keeper, &place);
         /* Last: every slot's first process has this user id too, and who changes to one that has too many
          * processes may not execute (setuid(2), EAGAIN). */
         return r == 0 ? template_limit(keeper->brief) : r;
 }
 
-static void __attribute__((noreturn))
-template_main(struct keeper *keeper, const struct template *template, int control)
+static void __attribute__((noreturn)) template_main(struct keeper *keeper, struct watch *watch, int control)
 {
+        const struct template *template = container_of(watch, struct template, control);
         const char *arguments[BRIEF_LIST], *environment[BRIEF_LIST];
         int r;
 
@@ -116,48 +106,22 @@ template_main(struct keeper *keeper, const struct template *template, int contro
                 execve(arguments[0], (char *const *)arguments, (char *const *)environment);
                 r = -errno;
         }
-        log_error("template.failed", "runtime=%s cannot start %s: %s", runtime_name(template->runtime),
-                arguments[0], strerror(-r));
+        log_error("template.failed", "runtime=%s cannot start %s: %s",
+                template_name(keeper, template->runtime), arguments[0], strerror(-r));
         _exit(1);
 }
 
-static int template_request_test(struct keeper *keeper, struct template *template)
+/* The template keeps what its test cells print, and compares. */
+static void template_request_test(struct keeper *keeper, struct template *template)
 {
         struct slot_request request = {
                 .cell = template->runtime, .runtime = template->runtime, .selftest = true
         };
-        int output[2], channel[2];
 
-        if (pipe2(output, O_CLOEXEC) < 0)
-                return error_trace(-errno);
-        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel) < 0) {
-                close(output[0]);
-                close(output[1]);
-                return error_trace(-errno);
-        }
-        close(channel[1]);
-        fd_closep(&template->test_output);
-        template->test_output = output[0];
-        fcntl(template->test_output, F_SETFL, O_NONBLOCK);
-        request.fds[0] = channel[0];
-        request.fds[1] = output[1];
-        request.fds[2] = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
-        return slot_request(keeper, &request);
-}
-
-/* Every line of one must differ from the same line of the other: random sources that the fork has copied
- * would show here. */
-static bool outputs_differ(const char *a, const char *b)
-{
-        while (*a && *b) {
-                size_t length_a = strcspn(a, "\n"), length_b = strcspn(b, "\n");
-
-                if (length_a == length_b && memcmp(a, b, length_a) == 0)
-                        return false;
-                a += length_a + (a[length_a] == '\n');
-                b += length_b + (b[length_b] == '\n');
-        }
-        return !*a && !*b;
+        for (int i = 0; i < KEEPER_FDS_PER_CELL; i++)
+                request.fds[i] = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, BRIEF_FDS_END);
+        if (slot_request(keeper, &request) < 0)
+                template_kill(keeper, template->runtime, "there is no slot for its self-test cell");
 }
 
 static void template_up(struct keeper *keeper, struct template *template)
@@ -167,29 +131,22 @@ static void template_up(struct keeper *keeper, struct template *template)
         template->was_up = true;
         template->deadline_us = 0;
         log_info("template.up", "runtime=%s version=\"%s\" pid=%d generation=%u",
-                runtime_name(template->runtime), template->version, template->pid, template->generation);
+                template_name(keeper, template->runtime), template->version, template->pid,
+                template->generation);
         template_announce(keeper, template);
         slots_dispatch(keeper);
 }
 
 void template_test_done(struct keeper *keeper, struct template *template, const struct keeper_done *done)
 {
-        ssize_t n;
-
         if (template->state != TEMPLATE_TESTING)
                 return;
-        n = read(template->test_output, template->outputs[template->tests_done], TEMPLATE_TEST_OUTPUT - 1);
-        template->outputs[template->tests_done][MAX(n, 0)] = 0;
-        fd_closep(&template->test_output);
         if (done->outcome != CELL_EXITED || done->code != 0) {
                 log_error("template.selftest", "runtime=%s outcome=%u code=%d",
-                        runtime_name(template->runtime), done->outcome, done->code);
+                        template_name(keeper, template->runtime), done->outcome, done->code);
                 template_kill(keeper, template->runtime, "its self-test cell failed, see above");
         } else if (++template->tests_done < TEMPLATE_TESTS) {
-                if (template_request_test(keeper, template) < 0)
-                        template_kill(keeper, template->runtime, "no self-test cell could be started");
-        } else if (!outputs_differ(template->outputs[0], template->outputs[1])) {
-                template_kill(keeper, template->runtime, "two of its cells drew the same random numbers");
+                template_request_test(keeper, template);
         } else {
                 template_up(keeper, template);
         }
@@ -205,8 +162,7 @@ static void template_on_ready(
         template->state = TEMPLATE_TESTING;
         template->tests_done = 0;
         template->deadline_us = clock_us() + TEST_TIMEOUT_US;
-        if (template_request_test(keeper, template) < 0)
-                template_kill(keeper, template->runtime, "no self-test cell could be started");
+        template_request_test(keeper, template);
 }
 
 static void template_on_forked(struct keeper *keeper, const struct template_forked *forked)
@@ -217,7 +173,7 @@ static void template_on_forked(struct keeper *keeper, const struct template_fork
                 return;
         slot_forked(slot);
         if (forked->error < 0) {
-                log_warn("cell.unborn", "runtime=%s error=\"%s\"", runtime_name(slot->runtime),
+                log_warn("cell.unborn", "runtime=%s error=\"%s\"", template_name(keeper, slot->now.runtime),
                         strerror(-forked->error));
                 slot_end_cell(keeper, slot, (struct keeper_done){ .outcome = CELL_LOST });
         }
@@ -263,27 +219,18 @@ static void template_on_message(struct keeper *keeper, struct watch *watch)
 
 static int template_start(struct keeper *keeper, struct template *template)
 {
-        _cleanup_(fd_closep) int near = -1, far = -1;
         const uint32_t plan = TEMPLATE_PLAN;
-        int fds[2], r;
+        pid_t pid = keeper_spawn(keeper, &template->control, template_on_message, template_main);
 
-        r = packet_pair(fds);
-        if (r < 0)
-                return error_trace(r);
-        near = fds[0];
-        far = fds[1];
-        r = packet_send(near, &plan, sizeof plan, (const int[]){ BRIEF_PLAN_FD }, 1);
-        if (r != 0)
-                return error_trace(r > 0 ? -EPIPE : r);
-        template->pid = child_fork();
-        if (template->pid < 0)
-                return error_trace(-errno);
-        if (template->pid == 0)
-                template_main(keeper, template, far);
+        if (pid < 0)
+                return (int)pid;
+        template->pid = pid;
         template->state = TEMPLATE_STARTING;
         template->generation++;
         template->deadline_us = clock_us() + BOOT_TIMEOUT_US;
-        return error_trace(keeper_watch(keeper, &template->control, fd_steal(&near), template_on_message));
+        return packet_send(template->control.fd, &plan, sizeof plan, (const int[]){ BRIEF_PLAN_FD }, 1)
+                       ? -EPIPE
+                       : 0;
 }
 
 void template_kill(struct keeper *keeper, enum runtime runtime, const char *why)
@@ -292,10 +239,10 @@ void template_kill(struct keeper *keeper, enum runtime runtime, const char *why)
 
         if (template->state == TEMPLATE_DOWN || template->state == TEMPLATE_OFF)
                 return;
-        log_error("template.down", "runtime=%s pid=%d why=\"%s\"", runtime_name(runtime), template->pid, why);
+        log_error("template.down", "runtime=%s pid=%d why=\"%s\"", template_name(keeper, runtime),
+                template->pid, why);
         template->state = TEMPLATE_DOWN;
         keeper_unwatch(keeper, &template->control);
-        fd_closep(&template->test_output);
         if (template->pid > 0)
                 kill(template->pid, SIGKILL);
         slots_lose_cells(keeper, runtime);
@@ -309,7 +256,7 @@ void template_kill(struct keeper *keeper, enum runtime runtime, const char *why)
                 log_error("template.refused",
                         "runtime=%s could not be made ready; fix what is said above, or leave it out of "
                         "RUNTIMES",
-                        runtime_name(runtime));
+                        template_name(keeper, runtime));
                 keeper_stop(keeper, 1);
         }
         slots_dispatch(keeper);

@@ -18,7 +18,7 @@ enum template_state {
 /* May it fork a cell? */
 enum template_answer { TEMPLATE_TAKES, TEMPLATE_MAY_TAKE /* soon */, TEMPLATE_REFUSES };
 
-enum { TEMPLATE_TESTS = 2, TEMPLATE_TEST_OUTPUT = 4096 };
+enum { TEMPLATE_TESTS = 2 };
 
 struct template
 {
@@ -32,14 +32,10 @@ struct template
         uint64_t retry_us;
         uint64_t deadline_us; /* for the next step on the way up */
         char version[KEEPER_TEXT];
-        /* the self-test in progress */
         unsigned tests_done;
-        int test_output; /* reading end of its stdout; -1: none */
-        char outputs[TEMPLATE_TESTS][TEMPLATE_TEST_OUTPUT];
 };
 
 void template_init(struct keeper *keeper, struct template *template, enum runtime runtime);
-void template_deinit(struct keeper *keeper, struct template *template);
 /* Ends it, saying why in the log; its cells are lost; it is started anew. */
 void template_kill(struct keeper *keeper, enum runtime runtime, const char *why);
 /* The process has ended (seen by wait). */

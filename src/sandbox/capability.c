@@ -13,16 +13,6 @@
 const uint64_t capability_template_set =
         BIT(CAP_SYS_ADMIN) | BIT(CAP_SYS_CHROOT) | BIT(CAP_SETUID) | BIT(CAP_SETGID);
 
-/*
- * Beyond what it hands to templates: NET_ADMIN brings a slot's loopback up, NET_BIND_SERVICE binds port 80,
- * KILL ends other users' processes, CHOWN gives DATA_DIR to the server, SETPCAP bounds its children, DAC_*
- * open what the operator configured below private directories, SYS_RESOURCE (if there) raises hard limits.
- */
-const uint64_t capability_keeper_set =
-        BIT(CAP_SYS_ADMIN) | BIT(CAP_SYS_CHROOT) | BIT(CAP_SETUID) | BIT(CAP_SETGID) | BIT(CAP_NET_ADMIN) |
-        BIT(CAP_NET_BIND_SERVICE) | BIT(CAP_KILL) | BIT(CAP_CHOWN) | BIT(CAP_FOWNER) | BIT(CAP_SETPCAP) |
-        BIT(CAP_DAC_OVERRIDE) | BIT(CAP_DAC_READ_SEARCH) | BIT(CAP_SYS_RESOURCE);
-
 int capabilities_read(uint64_t *ret_permitted)
 {
         struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };

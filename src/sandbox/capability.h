@@ -8,9 +8,6 @@
 /* What a template keeps so that its children can enter a slot: they drop it before user code. */
 extern const uint64_t capability_template_set;
 
-/* What the keeper itself keeps. */
-extern const uint64_t capability_keeper_set;
-
 /* What the calling process may have. 0 or negative errno. */
 int capabilities_read(uint64_t *ret_permitted);
 

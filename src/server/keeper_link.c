@@ -174,18 +174,6 @@ int keeper_link_kill(struct keeper_link *link, uint64_t cell)
         return link_send(link, &kill, sizeof kill, NULL, 0);
 }
 
-int keeper_link_drained(struct keeper_link *link)
-{
-        struct keeper_plain drained = { .type = KEEPER_DRAINED };
-        int flags = fcntl(link->fd, F_GETFL);
-
-        /* The last words: there will be no later turn of the loop to send them in. */
-        if (flags >= 0)
-                fcntl(link->fd, F_SETFL, flags & ~O_NONBLOCK);
-        event_del(link->writable);
-        return link_send(link, &drained, sizeof drained, NULL, 0);
-}
-
 int keeper_link_new(struct event_base *base, int fd, const struct keeper_hooks *hooks, void *context,
         struct keeper_link **ret_link)
 {

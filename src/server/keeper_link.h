@@ -29,4 +29,3 @@ struct keeper_link *keeper_link_free(struct keeper_link *link);
 int keeper_link_start(
         struct keeper_link *link, enum runtime runtime, uint64_t cell, int fds[KEEPER_FDS_PER_CELL]);
 int keeper_link_kill(struct keeper_link *link, uint64_t cell);
-int keeper_link_drained(struct keeper_link *link);

@@ -84,7 +84,6 @@ static void server_drain_look(evutil_socket_t fd, short what, void *context)
                 return;
         }
         log_info("server.drained", "complete=%d", idle);
-        keeper_link_drained(server->keeper);
         event_base_loopbreak(server->base);
 }
 

@@ -8,13 +8,13 @@
 
 #include "base/fd.h"
 
-int brief_add(char list[BRIEF_WORDS], const char *word)
+int brief_add(char *list, size_t size, const char *word)
 {
         size_t length = strlen(word) + 1, used = 0, words = 0;
 
         for (; list[used]; used += strlen(list + used) + 1)
                 words++;
-        if (used + length >= BRIEF_WORDS || words + 1 >= BRIEF_LIST)
+        if (used + length >= size || words + 1 >= BRIEF_LIST)
                 return -E2BIG;
         memcpy(list + used, word, length);
         return 0;

@@ -66,22 +66,22 @@ enum { CPU_PERIOD_US = 100000 };
 /* `tasks` in v1 spares the global lock that cgroup.procs takes. */
 static const char *const joins[] = { [1] = "tasks", [2] = "cgroup.procs" };
 
-/* What is read of a group, and where the brief keeps it. */
+/* What is read of a group. */
 static const struct {
         int version;
         enum cgroup_controller controller;
-        size_t counter;
+        enum brief_counter_name counter;
         const char *file, *word;
         uint64_t divisor;
 } counters[] = {
-        { 1, CGROUP_MEMORY, offsetof(struct brief_cgroups, peak), "memory.max_usage_in_bytes", "", 1 },
-        { 1, CGROUP_MEMORY, offsetof(struct brief_cgroups, kills), "memory.oom_control", "oom_kill", 1 },
-        { 1, CGROUP_PIDS, offsetof(struct brief_cgroups, refusals), "pids.events", "max", 1 },
-        { 1, CGROUP_CPUACCT, offsetof(struct brief_cgroups, cpu), "cpuacct.usage", "", 1000 },
-        { 2, CGROUP_MEMORY, offsetof(struct brief_cgroups, peak), "memory.peak", "", 1 },
-        { 2, CGROUP_MEMORY, offsetof(struct brief_cgroups, kills), "memory.events", "oom_kill", 1 },
-        { 2, CGROUP_PIDS, offsetof(struct brief_cgroups, refusals), "pids.events", "max", 1 },
-        { 2, CGROUP_CPUACCT, offsetof(struct brief_cgroups, cpu), "cpu.stat", "usage_usec", 1 },
+        { 1, CGROUP_MEMORY, BRIEF_PEAK, "memory.max_usage_in_bytes", "", 1 },
+        { 1, CGROUP_MEMORY, BRIEF_KILLS, "memory.oom_control", "oom_kill", 1 },
+        { 1, CGROUP_PIDS, BRIEF_REFUSALS, "pids.events", "max", 1 },
+        { 1, CGROUP_CPUACCT, BRIEF_CPU, "cpuacct.usage", "", 1000 },
+        { 2, CGROUP_MEMORY, BRIEF_PEAK, "memory.peak", "", 1 },
+        { 2, CGROUP_MEMORY, BRIEF_KILLS, "memory.events", "oom_kill", 1 },
+        { 2, CGROUP_PIDS, BRIEF_REFUSALS, "pids.events", "max", 1 },
+        { 2, CGROUP_CPUACCT, BRIEF_CPU, "cpu.stat", "usage_usec", 1 },
 };
 
 static int write_at(int directory, const char *file, const char *text)
@@ -315,7 +315,7 @@ static void name_files(struct host_cgroups *cgroups)
 
         snprintf(files->join, sizeof files->join, "%s", joins[cgroups->version]);
         for (size_t i = 0; i < ARRAY_SIZE(counters); i++) {
-                struct brief_counter *counter = (void *)((char *)files + counters[i].counter);
+                struct brief_counter *counter = &files->counters[counters[i].counter];
                 int tree = cgroups->tree_of[counters[i].controller];
 
                 if (counters[i].version != cgroups->version || tree < 0)

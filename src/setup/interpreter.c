@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "base/macros.h"
 #include "setup/brief_write.h"
+#include "wire/runtime.h"
 
 /*
  * "@python" is the interpreter's path inside; "@heap" tells V8 how much memory a cell has, so that it
@@ -100,10 +101,12 @@ static int write_command(enum runtime runtime, const char *python, const char *h
         int r = 0;
 
         for (const char *const *word = commands[runtime]; r == 0 && *word; word++)
-                r = brief_add(row->arguments, strcmp(*word, "@python") == 0 ? python
-                                              : strcmp(*word, "@heap") == 0 ? heap
-                                                                            : *word);
+                r = brief_add(row->arguments, sizeof row->arguments,
+                        strcmp(*word, "@python") == 0 ? python
+                        : strcmp(*word, "@heap") == 0 ? heap
+                                                      : *word);
         row->served = 1;
+        snprintf(row->name, sizeof row->name, "%s", runtime_name(runtime));
         return r;
 }
 
@@ -124,6 +127,6 @@ int interpreters_find(const struct settings *settings, const char *library, uint
                         r = write_command(i, python, heap, brief);
         }
         for (size_t i = 0; r == 0 && i < ARRAY_SIZE(environment); i++)
-                r = brief_add(brief->environment, environment[i]);
+                r = brief_add(brief->environment, sizeof brief->environment, environment[i]);
         return r;
 }

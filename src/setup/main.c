@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/capability.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -94,6 +95,19 @@ static int __attribute__((format(printf, 3, 4))) fail(struct setup *setup, int r
         return r;
 }
 
+#define BIT(capability) (UINT64_C(1) << (capability))
+
+/*
+ * What the keeper keeps, beyond what it hands to templates: NET_ADMIN brings a slot's loopback up,
+ * NET_BIND_SERVICE binds port 80, KILL ends other users' processes, CHOWN gives DATA_DIR to the server,
+ * SETPCAP bounds its children, DAC_* open what the operator configured below private directories,
+ * SYS_RESOURCE (if there) raises hard limits.
+ */
+static const uint64_t capability_keeper_set =
+        BIT(CAP_SYS_ADMIN) | BIT(CAP_SYS_CHROOT) | BIT(CAP_SETUID) | BIT(CAP_SETGID) | BIT(CAP_NET_ADMIN) |
+        BIT(CAP_NET_BIND_SERVICE) | BIT(CAP_KILL) | BIT(CAP_CHOWN) | BIT(CAP_FOWNER) | BIT(CAP_SETPCAP) |
+        BIT(CAP_DAC_OVERRIDE) | BIT(CAP_DAC_READ_SEARCH) | BIT(CAP_SYS_RESOURCE);
+
 static int prepare_privileges(struct setup *setup)
 {
         uint64_t permitted = 0;
@@ -168,25 +182,39 @@ static int prepare_data(struct setup *setup)
                 setup->error, sizeof setup->error);
 }
 
-/* From here on there is something to clear away. */
+static int start_janitor(struct setup *setup)
+{
+        struct brief *brief = &setup->brief;
+        pid_t pid = 0;
+        int r = brief_add(brief->janitor, sizeof brief->janitor, "mayfly-janitor");
+
+        if (r == 0)
+                r = brief_add(brief->janitor, sizeof brief->janitor, brief->root);
+        for (uint32_t i = 0; r == 0 && i < brief->cgroups.n_trees; i++)
+                r = brief_add(brief->janitor, sizeof brief->janitor, brief->cgroups.trees[i]);
+        if (r == 0)
+                r = janitor_start(*setup_fd(setup, BRIEF_JANITOR_FD), brief->janitor, &pid,
+                        setup_fd(setup, BRIEF_PIPE_FD));
+        brief->janitor_pid = pid;
+        return r < 0 ? fail(setup, r, "cannot start mayfly-janitor: %s", strerror(-r)) : 0;
+}
+
+/* From here on there is something to clear away, also if this step fails half way. */
 static int prepare_cgroups(struct setup *setup)
 {
         const char *parent = setup->settings.cgroup_parent;
         char problem[ERROR_SIZE / 2];
-        pid_t janitor;
-        int r;
+        int r, janitor_r;
 
         snprintf(setup->brief.root, sizeof setup->brief.root, "/run/mayfly-%d", getpid());
         r = host_cgroups_open(parent, getpid(), &setup->cgroups, problem, sizeof problem);
         setup->brief.cgroups = setup->cgroups.files;
+        janitor_r = start_janitor(setup);
         if (r < 0)
                 return fail(setup, r, "CGROUP_PARENT=%s: %s", parent ? parent : "", problem);
         if ((setup->cgroups.walls & CGROUP_WALLS) != CGROUP_WALLS)
                 log_warn("cgroups.missing", "problem=\"%s\"", problem);
-        r = janitor_start(
-                &setup->brief, *setup_fd(setup, BRIEF_JANITOR_FD), &janitor, setup_fd(setup, BRIEF_PIPE_FD));
-        setup->brief.janitor_pid = janitor;
-        return r < 0 ? fail(setup, r, "cannot start mayfly-janitor: %s", strerror(-r)) : 0;
+        return janitor_r;
 }
 
 static int prepare_walls(struct setup *setup)

@@ -33,6 +33,14 @@ enum { BRIEF_PATH = 512, BRIEF_TREES = 4, BRIEF_LIMITS = 8, BRIEF_WORDS = 1024, 
  * all) that hold a group each for "server", "templates", "anchors" and "slot-0" to "slot-<n_slots - 1>",
  * made, with their limits set. A file that is "" does not exist on this host.
  */
+enum brief_counter_name {
+        BRIEF_PEAK,     /* bytes; written "0" it starts anew, where the kernel can do that */
+        BRIEF_KILLS,    /* processes killed for the memory limit */
+        BRIEF_REFUSALS, /* of forks, by the pids limit */
+        BRIEF_CPU,      /* microseconds, user and system */
+        BRIEF_COUNTERS,
+};
+
 struct brief_counter {
         uint32_t tree;
         char file[32];
@@ -43,15 +51,13 @@ struct brief_counter {
 struct brief_cgroups {
         uint32_t n_trees;
         char trees[BRIEF_TREES][BRIEF_PATH];
-        char join[32];                 /* in every tree: written "0", the writer moves in */
-        struct brief_counter peak;     /* bytes; written "0" it starts anew, where the kernel can do that */
-        struct brief_counter kills;    /* processes killed for the memory limit */
-        struct brief_counter refusals; /* of forks, by the pids limit */
-        struct brief_counter cpu;      /* microseconds, user and system */
+        char join[32]; /* in every tree: written "0", the writer moves in */
+        struct brief_counter counters[BRIEF_COUNTERS];
 };
 
 struct brief_runtime {
-        uint32_t served;             /* 0: not configured */
+        uint32_t served; /* 0: not configured */
+        char name[16];
         char arguments[BRIEF_WORDS]; /* the template's command: words, each with its NUL, and an empty one */
 };
 
@@ -72,7 +78,8 @@ struct brief {
         } rlimits[BRIEF_LIMITS]; /* of templates and cells */
         char root[BRIEF_PATH];   /* where the cells' root is mounted, in the keeper's mount namespace */
         char data_dir[BRIEF_PATH];
-        char environment[BRIEF_WORDS]; /* of templates: as of brief_runtime.arguments */
+        char environment[BRIEF_WORDS];          /* of templates: as of brief_runtime.arguments */
+        char janitor[BRIEF_TREES * BRIEF_PATH]; /* the arguments of mayfly-janitor, likewise */
         struct brief_cgroups cgroups;
         struct brief_runtime runtimes[RUNTIME_COUNT];
 };

@@ -5,13 +5,14 @@
 #include <signal.h>
 #include <unistd.h>
 
-static void __attribute__((noreturn)) janitor_execute(const struct brief *brief, int program, int pipe_fd)
+#include "wire/brief.h"
+
+static void __attribute__((noreturn)) janitor_execute(int program, const char *list, int pipe_fd)
 {
-        const char *arguments[BRIEF_TREES + 3] = { "mayfly-janitor", brief->root }, *environment[] = { NULL };
+        const char *arguments[BRIEF_LIST], *environment[] = { NULL };
         sigset_t all;
 
-        for (uint32_t i = 0; i < brief->cgroups.n_trees; i++)
-                arguments[2 + i] = brief->cgroups.trees[i];
+        brief_words(list, arguments);
         sigfillset(&all);
         sigprocmask(SIG_SETMASK, &all, NULL);
         program = fcntl(program, F_DUPFD, JANITOR_PIPE_FD + 1);
@@ -20,7 +21,7 @@ static void __attribute__((noreturn)) janitor_execute(const struct brief *brief,
         _exit(1);
 }
 
-int janitor_start(const struct brief *brief, int program, pid_t *ret_pid, int *ret_fd)
+int janitor_start(int program, const char *list, pid_t *ret_pid, int *ret_fd)
 {
         int fds[2];
         pid_t pid;
@@ -29,7 +30,7 @@ int janitor_start(const struct brief *brief, int program, pid_t *ret_pid, int *r
                 return -errno;
         pid = fork();
         if (pid == 0)
-                janitor_execute(brief, program, fds[0]);
+                janitor_execute(program, list, fds[0]);
         close(fds[0]);
         if (pid < 0) {
                 close(fds[1]);

@@ -8,9 +8,8 @@
 
 #include <sys/types.h>
 
-#include "wire/brief.h"
-
 enum { JANITOR_PIPE_FD = 3 };
 
-/* Starts one; `program` is the open file. *ret_fd is the pipe that holds it back. 0 or negative errno. */
-int janitor_start(const struct brief *brief, int program, pid_t *ret_pid, int *ret_fd);
+/* Starts one; `program` is its file, open; `list` its name and arguments as of brief_words(). *ret_fd is the
+ * pipe that holds it back. 0 or negative errno. */
+int janitor_start(int program, const char *list, pid_t *ret_pid, int *ret_fd);

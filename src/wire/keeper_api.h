@@ -34,11 +34,10 @@ enum keeper_message_type {
         /* server to keeper */
         KEEPER_START = 1,
         KEEPER_KILL = 2,
-        KEEPER_DRAINED = 3, /* every call is answered, the server is about to exit */
         /* keeper to server */
         KEEPER_DONE = 64,
         KEEPER_RUNTIME = 65,
-        KEEPER_DRAIN = 66, /* accept nothing new, finish what runs, say KEEPER_DRAINED, exit */
+        KEEPER_DRAIN = 66, /* accept nothing new, finish what runs, exit with 0 */
 };
 
 /* Fork a cell of this runtime. It waits for its FRAME_CALL on the channel (wire/guest_api.h). */
@@ -56,7 +55,7 @@ struct keeper_kill {
 };
 
 struct keeper_plain {
-        uint32_t type; /* KEEPER_DRAIN, KEEPER_DRAINED */
+        uint32_t type; /* KEEPER_DRAIN */
 };
 
 enum cell_outcome {

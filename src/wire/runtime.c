@@ -1,8 +1,5 @@
 #include "wire/runtime.h"
 
-#include <errno.h>
-#include <string.h>
-
 static const char *const names[RUNTIME_COUNT] = {
         [RUNTIME_PYTHON] = "python",
         [RUNTIME_NODE] = "node",
@@ -13,25 +10,4 @@ static const char *const names[RUNTIME_COUNT] = {
 const char *runtime_name(enum runtime runtime)
 {
         return names[runtime];
-}
-
-int runtimes_parse(const char *list, uint32_t *ret_set, const char **ret_bad)
-{
-        const uint32_t node = 1u << RUNTIME_NODE | 1u << RUNTIME_TYPESCRIPT;
-        uint32_t set = 0;
-
-        for (const char *name = list; name && *name;) {
-                size_t length = strcspn(name, ","), i = 0;
-
-                while (i < RUNTIME_COUNT && (strncmp(names[i], name, length) != 0 || names[i][length]))
-                        i++;
-                if (i == RUNTIME_COUNT) {
-                        *ret_bad = name;
-                        return -EINVAL;
-                }
-                set |= 1u << i;
-                name += length + (name[length] == ',');
-        }
-        *ret_set = set & node ? set | node : set;
-        return 0;
 }

@@ -107,8 +107,6 @@ static void double_receive(struct keeper_double *keeper)
                 double_start(keeper, (const struct keeper_start *)(const void *)message, fds);
         else if (type == KEEPER_KILL)
                 double_kill(keeper, (const struct keeper_kill *)(const void *)message);
-        else if (type == KEEPER_DRAINED)
-                keeper->play->drained++;
         for (size_t i = 0; i < n_fds; i++)
                 close(fds[i]);
 }

@@ -29,8 +29,7 @@ struct keeper_play {
 
         atomic_int started[RUNTIME_COUNT];
         atomic_int alive, most_alive;
-        atomic_int killed;  /* KEEPER_KILLs */
-        atomic_int drained; /* KEEPER_DRAINED came */
+        atomic_int killed; /* KEEPER_KILLs */
 };
 
 /* Forks the keeper with its end of the socket. The test owns the process. */
