@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #define _cleanup_(f)      __attribute__((cleanup(f)))
+#define _unused_          __attribute__((unused))
 #define _printf_(a, b)    __attribute__((format(printf, a, b)))
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 

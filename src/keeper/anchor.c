@@ -9,6 +9,7 @@
 #include "keeper/anchor.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -31,7 +32,7 @@
 #include "sandbox/rootfs.h"
 #include "wire/packet.h"
 
-enum { ANCHOR_FD = 3 };
+enum { ANCHOR_FD = 3, PROC_FD = 4 /* its own directory of the host's /proc */ };
 
 struct anchor {
         uint64_t tmp_bytes;
@@ -43,12 +44,11 @@ struct anchor {
 };
 
 /* A used network may hold ports in TIME_WAIT, and counters: a fresh one has neither. */
-static int clean_network(struct anchor *anchor)
+static int clean_network(struct anchor *anchor _unused_)
 {
         uint64_t packets = 1;
 
-        (void)anchor;
-        if (loopback_packets(&packets) == 0 && packets == 0)
+        if (loopback_packets(PROC_FD, &packets) == 0 && packets == 0)
                 return 0;
         return unshare(CLONE_NEWNET) < 0 ? -errno : loopback_up();
 }
@@ -145,21 +145,30 @@ static const struct {
         { "a fresh pid namespace", start_first },
 };
 
+static void __attribute__((noreturn)) anchor_fail(int error, const char *step)
+{
+        struct anchor_failed failed = { .type = ANCHOR_FAILED, .error = error };
+
+        snprintf(failed.step, sizeof failed.step, "%s", step);
+        packet_send(ANCHOR_FD, &failed, sizeof failed, NULL, 0);
+        _exit(1);
+}
+
 static void anchor_answer(struct anchor *anchor)
 {
-        struct anchor_ready ready = { 0 };
-        _cleanup_(fd_closep) int pidfd = -1;
+        const struct anchor_ready ready = { .type = ANCHOR_READY };
+        int pidfd;
 
-        for (size_t i = 0; ready.error == 0 && i < ARRAY_SIZE(steps); i++) {
-                ready.error = steps[i].clean(anchor);
-                snprintf(ready.step, sizeof ready.step, "%s", steps[i].name);
+        for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+                int r = steps[i].clean(anchor);
+
+                if (r < 0)
+                        anchor_fail(r, steps[i].name);
         }
-        if (ready.error == 0) {
-                pidfd = (int)syscall(SYS_pidfd_open, anchor->first, 0);
-                ready.error = pidfd < 0 ? -errno : 0;
-        }
-        if (packet_send(ANCHOR_FD, &ready, sizeof ready, &pidfd, pidfd >= 0) != 0)
-                _exit(0);
+        pidfd = (int)syscall(SYS_pidfd_open, anchor->first, 0);
+        if (pidfd < 0 || packet_send(ANCHOR_FD, &ready, sizeof ready, &pidfd, 1) != 0)
+                anchor_fail(-errno, "a pidfd");
+        close(pidfd);
 }
 
 /* The slot's cgroup must be the root of its cgroup namespace, but its limits are for cells: in, unshare, and
@@ -169,12 +178,13 @@ static int anchor_enter(const struct keeper *keeper, const struct group *slot_gr
         const uint64_t capabilities = UINT64_C(1) << CAP_SYS_ADMIN | UINT64_C(1) << CAP_NET_ADMIN |
                                       UINT64_C(1) << CAP_KILL | UINT64_C(1) << CAP_SETUID |
                                       UINT64_C(1) << CAP_SETGID | UINT64_C(1) << CAP_SETPCAP;
+        const int fds[] = { socket, open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC) };
         int r = group_join(slot_group);
 
         if (r == 0 && unshare(CLONE_NEWCGROUP | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0)
                 r = -errno;
         if (r == 0)
-                r = group_join(&keeper->anchor_group);
+                r = group_join(&keeper->groups[GROUP_ANCHORS]);
         if (r == 0 && sethostname("mayfly", strlen("mayfly")) < 0)
                 r = -errno;
         if (r == 0)
@@ -182,7 +192,7 @@ static int anchor_enter(const struct keeper *keeper, const struct group *slot_gr
         if (r == 0)
                 r = rootfs_enter(keeper->brief->root);
         if (r == 0)
-                r = child_keep_fds(&socket, 1);
+                r = child_keep_fds(fds, ARRAY_SIZE(fds));
         if (r == 0)
                 r = capabilities_bound(capabilities);
         if (r == 0)
@@ -197,17 +207,17 @@ void anchor_main(const struct keeper *keeper, const struct group *slot_group, in
                 .tmp_files = keeper->brief->tmp_files,
                 .first_uid = keeper->brief->uid_base + UID_TEMPLATE,
         };
-        struct anchor_ready failed = { .step = "namespaces" };
-        char request;
+        struct anchor_clean request;
         size_t length;
+        int r;
 
         prctl(PR_SET_NAME, "mayfly-anchor");
-        failed.error = anchor_enter(keeper, slot_group, socket);
-        if (failed.error < 0) {
-                packet_send(socket, &failed, sizeof failed, NULL, 0);
-                _exit(1);
+        r = anchor_enter(keeper, slot_group, socket);
+        if (r < 0) {
+                dup2(socket, ANCHOR_FD); /* it may not have come to that */
+                anchor_fail(r, "namespaces");
         }
-        while (packet_receive(ANCHOR_FD, 0, &request, 1, &length, NULL, 0, NULL) == 0)
+        while (packet_receive(ANCHOR_FD, 0, &request, sizeof request, &length, NULL, 0, NULL) == 0)
                 anchor_answer(&anchor);
         _exit(0);
 }

@@ -2,17 +2,28 @@
 
 /*
  * A slot's anchor: the process that lives in the slot's namespaces, keeps them, and makes them clean again
- * between cells. It speaks with the keeper alone: each packet from the keeper (one byte) asks for a clean
- * slot; each answer is struct anchor_ready, with a pidfd of the slot's new first process if error is 0.
+ * between cells. It speaks with the keeper alone: each ANCHOR_CLEAN asks for a clean slot, each answer is
+ * ANCHOR_READY with a pidfd of the slot's new first process, or ANCHOR_FAILED.
  */
 
 #include <stdint.h>
 
 #include "keeper/keeper.h"
 
+enum anchor_message_type { ANCHOR_CLEAN = 1, ANCHOR_READY = 2, ANCHOR_FAILED = 3 };
+
+struct anchor_clean {
+        uint32_t type;
+};
+
 struct anchor_ready {
-        int32_t error; /* 0 or negative errno */
-        char step[60]; /* what was tried */
+        uint32_t type;
+};
+
+struct anchor_failed {
+        uint32_t type;
+        int32_t error; /* negative errno */
+        char step[56]; /* what was tried */
 };
 
 /* Runs in a child of the keeper. `socket` is the anchor's end. */

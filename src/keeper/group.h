@@ -8,6 +8,8 @@
 
 #include "wire/brief.h"
 
+enum group_name { GROUP_SERVER, GROUP_TEMPLATES, GROUP_ANCHORS, GROUPS }; /* and one for each slot */
+
 struct group {
         const struct brief_cgroups *files;
         int joins[BRIEF_TREES];       /* written "0", the writer moves in */

@@ -1,15 +1,13 @@
 /*
- * Theory of operation. One loop, one thread, no waiting: a packet or a signal comes in, a state changes,
- * packets go out. The server may ask for what the table in server_process.c lists; templates and anchors
- * answer what they were asked. Children that end are noticed by SIGCHLD. Time limits are looked at before
- * each wait.
+ * Theory of operation. One loop, one thread, no waiting: a packet or a signal comes in, or a time has come; a
+ * state changes, packets go out. Each child has its kind, a table of what it may say and what to do about it.
+ * Children that end are noticed by SIGCHLD.
  */
 #include "keeper/keeper.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
@@ -21,59 +19,98 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/macros.h"
-#include "keeper/server_process.h"
-#include "keeper/slot.h"
-#include "keeper/template.h"
 #include "sandbox/child.h"
 #include "sandbox/rootfs.h"
 #include "wire/janitor.h"
 #include "wire/packet.h"
 
-enum { DRAIN_EXTRA_US = 5000000, SEND_BUFFER = 4 << 20 };
+enum { DRAIN_EXTRA_US = 5000000, SEND_BUFFER = 4 << 20, MESSAGE_MAX = 512 };
 
-int keeper_watch(
-        struct keeper *keeper, struct watch *watch, int fd, void (*ready)(struct keeper *, struct watch *))
+/* --- children --- */
+
+void child_add(struct keeper *keeper, struct child *child, const struct child_kind *kind)
 {
-        struct epoll_event event = { .events = EPOLLIN, .data.ptr = watch };
+        *child = (struct child){ .kind = kind, .fd = -1, .wake_us = 1 };
+        keeper->children[keeper->n_children++] = child;
+}
+
+/* The keeper never waits for anybody: who does not read its packets is as good as dead. But there must be
+ * room for a packet about every slot at once. */
+static int child_watch(struct keeper *keeper, struct child *child, int fd)
+{
+        struct epoll_event event = { .events = EPOLLIN, .data.ptr = child };
         const int buffer = SEND_BUFFER;
 
-        /* The keeper never waits for anybody: who does not read its packets is as good as dead. But there
-         * must be room for a packet about every slot at once. */
         fcntl(fd, F_SETFL, O_NONBLOCK);
         setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &buffer, sizeof buffer);
-        if (epoll_ctl(keeper->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
-                return -errno;
-        watch->fd = fd;
-        watch->ready = ready;
-        return 0;
+        return epoll_ctl(keeper->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
-void keeper_unwatch(struct keeper *keeper, struct watch *watch)
-{
-        if (watch->fd < 0)
-                return;
-        epoll_ctl(keeper->epoll, EPOLL_CTL_DEL, watch->fd, NULL);
-        fd_closep(&watch->fd);
-}
-
-pid_t keeper_spawn(struct keeper *keeper, struct watch *watch, void (*ready)(struct keeper *, struct watch *),
-        void (*body)(struct keeper *, struct watch *, int))
+int child_start(struct keeper *keeper, struct child *child)
 {
         int fds[2], r = packet_pair(fds);
-        pid_t pid;
 
         if (r < 0)
                 return r;
-        pid = child_fork();
-        if (pid == 0)
-                body(keeper, watch, fds[1]);
-        r = pid < 0 ? -errno : keeper_watch(keeper, watch, fds[0], ready);
+        child->pid = child_fork();
+        if (child->pid == 0)
+                child->kind->body(keeper, child, fds[1]);
+        r = child->pid < 0 ? -errno : child_watch(keeper, child, fds[0]);
+        child->pid = MAX(child->pid, 0);
+        child->fd = fds[0];
         close(fds[1]);
-        if (r < 0) {
-                close(fds[0]); /* which ends the child */
-                return r;
+        if (r < 0)
+                child_end(keeper, child);
+        return r;
+}
+
+void child_hang_up(struct keeper *keeper, struct child *child)
+{
+        if (child->fd >= 0)
+                epoll_ctl(keeper->epoll, EPOLL_CTL_DEL, child->fd, NULL);
+        fd_closep(&child->fd);
+}
+
+void child_end(struct keeper *keeper, struct child *child)
+{
+        child_hang_up(keeper, child);
+        if (child->pid > 0)
+                kill(child->pid, SIGKILL);
+}
+
+int child_tell(struct child *child, const void *message, size_t length, const int *fds, size_t n_fds)
+{
+        return child->fd < 0 ? PACKET_EOF : packet_send(child->fd, message, length, fds, n_fds);
+}
+
+static int child_serve(struct keeper *keeper, struct child *child, const void *message, size_t length,
+        int *fds, size_t n_fds)
+{
+        uint32_t type = 0;
+
+        memcpy(&type, message, MIN(length, sizeof type));
+        for (const struct child_rule *rule = child->kind->rules; rule->take; rule++) {
+                if (rule->type == type && rule->length == length && rule->n_fds == n_fds)
+                        return rule->take(keeper, child, message, fds);
         }
-        return pid;
+        fds_close(fds, n_fds);
+        return -EBADMSG;
+}
+
+static void child_hear(struct keeper *keeper, struct child *child)
+{
+        char message[MESSAGE_MAX] __attribute__((aligned(8)));
+        size_t length = 0, n_fds = 0;
+        int fds[PACKET_FDS];
+        int r = packet_receive(
+                child->fd, MSG_DONTWAIT, message, sizeof message, &length, fds, PACKET_FDS, &n_fds);
+
+        if (r == PACKET_AGAIN)
+                return;
+        if (r == 0)
+                r = child_serve(keeper, child, message, length, fds, n_fds);
+        if (r != 0)
+                child->kind->lost(keeper, child, r > 0 ? "it closed its socket" : "it broke the protocol");
 }
 
 int keeper_enter(struct keeper *keeper, const struct keeper_place *place)
@@ -91,24 +128,7 @@ int keeper_enter(struct keeper *keeper, const struct keeper_place *place)
         return r == 0 ? child_become(place->uid, place->capabilities) : r;
 }
 
-void keeper_tell_server(struct keeper *keeper, const void *message, size_t length)
-{
-        if (keeper->server.fd < 0)
-                return;
-        if (packet_send(keeper->server.fd, message, length, NULL, 0) == PACKET_AGAIN) {
-                log_error("server.deaf", "it does not take its messages");
-                kill(keeper->server_pid, SIGKILL);
-        }
-}
-
-void keeper_report_done(
-        struct keeper *keeper, bool selftest, enum runtime runtime, const struct keeper_done *done)
-{
-        if (selftest)
-                template_test_done(keeper, &keeper->templates[runtime], done);
-        else
-                keeper_tell_server(keeper, done, sizeof *done);
-}
+/* --- the end --- */
 
 void keeper_stop(struct keeper *keeper, int exit_code)
 {
@@ -121,7 +141,7 @@ static void keeper_drain(struct keeper *keeper)
 {
         const struct keeper_plain message = { .type = KEEPER_DRAIN };
 
-        if (keeper->draining || keeper->server_pid <= 0) {
+        if (keeper->draining || keeper->server.pid == 0) {
                 keeper_stop(keeper, keeper->draining ? 1 : 0);
                 return;
         }
@@ -130,10 +150,12 @@ static void keeper_drain(struct keeper *keeper)
         keeper->draining = true;
         keeper->drain_deadline_us =
                 clock_us() + (uint64_t)keeper->brief->drain_timeout_ms * 1000 + DRAIN_EXTRA_US;
-        keeper_tell_server(keeper, &message, sizeof message);
+        child_tell(&keeper->server, &message, sizeof message, NULL, 0);
 }
 
-/* Without one, what a killed keeper leaves stays until the next mayflyd sweeps. */
+/* --- the loop --- */
+
+/* Without a janitor, what a killed keeper leaves stays until the next mayflyd sweeps. */
 static void keeper_restart_janitor(struct keeper *keeper)
 {
         int r;
@@ -145,95 +167,79 @@ static void keeper_restart_janitor(struct keeper *keeper)
         log_warn("janitor.down", "started anew: %s", r < 0 ? strerror(-r) : "yes");
 }
 
-static void child_ended(struct keeper *keeper, pid_t pid, int status)
+static void keeper_reap(struct keeper *keeper)
 {
-        if (pid == keeper->server_pid)
-                server_died(keeper, status);
-        if (pid == keeper->janitor_pid)
-                keeper_restart_janitor(keeper);
-        for (int i = 0; i < RUNTIME_COUNT; i++) {
-                if (keeper->templates[i].pid == pid)
-                        template_died(keeper, &keeper->templates[i]);
-        }
-        for (uint32_t i = 0; i < keeper->brief->n_slots; i++) {
-                if (keeper->slots[i].anchor_pid != pid)
-                        continue;
-                keeper->slots[i].anchor_pid = 0;
-                slot_anchor_lost(keeper, &keeper->slots[i]);
-        }
-}
-
-static void keeper_on_signal(struct keeper *keeper, struct watch *watch)
-{
-        struct signalfd_siginfo info;
         int status;
         pid_t pid;
 
-        if (read(watch->fd, &info, sizeof info) != sizeof info)
+        while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+                if (pid == keeper->janitor_pid)
+                        keeper_restart_janitor(keeper);
+                for (size_t i = 0; i < keeper->n_children; i++) {
+                        struct child *child = keeper->children[i];
+
+                        if (child->pid != pid)
+                                continue;
+                        child->pid = 0;
+                        child->status = status;
+                        child->kind->lost(keeper, child, "its process ended");
+                }
+        }
+}
+
+static void keeper_on_signal(struct keeper *keeper)
+{
+        struct signalfd_siginfo info;
+
+        if (read(keeper->signals, &info, sizeof info) != sizeof info)
                 return;
-        if (info.ssi_signo != SIGCHLD) {
+        if (info.ssi_signo == SIGCHLD)
+                keeper_reap(keeper);
+        else
                 keeper_drain(keeper);
-                return;
-        }
-        while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-                child_ended(keeper, pid, status);
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
+/* Wakes whose time has come. Returns how long to wait for the next, in ms; -1: there is none. */
+static int keeper_tick(struct keeper *keeper)
 {
-        return !a ? b : !b ? a : MIN(a, b);
-}
+        uint64_t now_us = clock_us(), next_us = keeper->draining ? keeper->drain_deadline_us : UINT64_MAX;
 
-/* Looks at every time limit. Returns the next one, 0 for none. */
-static uint64_t keeper_tick(struct keeper *keeper)
-{
-        uint64_t now_us = clock_us(), next = server_tick(keeper, now_us);
+        for (size_t i = 0; i < keeper->n_children; i++) {
+                struct child *child = keeper->children[i];
 
-        for (int i = 0; i < RUNTIME_COUNT; i++)
-                next = earlier(next, template_tick(keeper, &keeper->templates[i], now_us));
-        for (uint32_t i = 0; i < keeper->brief->n_slots; i++)
-                next = earlier(next, slot_tick(keeper, &keeper->slots[i], now_us));
-        if (keeper->draining) {
-                next = earlier(next, keeper->drain_deadline_us);
-                if (now_us >= keeper->drain_deadline_us)
-                        keeper_stop(keeper, 1);
+                if (child->wake_us)
+                        next_us = MIN(next_us, child->wake_us);
+                if (child->wake_us && now_us >= child->wake_us) {
+                        child->wake_us = 0;
+                        child->kind->wake(keeper, child);
+                }
         }
-        return next;
+        if (keeper->draining && now_us >= keeper->drain_deadline_us)
+                keeper_stop(keeper, 1);
+        if (next_us == UINT64_MAX)
+                return -1;
+        return next_us <= now_us ? 0 : (int)MIN((next_us - now_us) / 1000 + 1, 60000u);
 }
 
 int keeper_run(struct keeper *keeper)
 {
-        sigset_t signals;
-        int fd, r;
+        int r = 0;
 
-        sigemptyset(&signals);
-        sigaddset(&signals, SIGCHLD);
-        sigaddset(&signals, SIGINT);
-        sigaddset(&signals, SIGTERM);
-        sigprocmask(SIG_BLOCK, &signals, NULL);
-        fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-        r = fd < 0 ? -errno : keeper_watch(keeper, &keeper->signals, fd, keeper_on_signal);
-
-        while (r >= 0 && !keeper->finished) {
-                uint64_t next = keeper_tick(keeper), now_us = clock_us();
+        while (r >= 0) {
                 struct epoll_event event;
-                int wait_ms = !next ? -1 : next <= now_us ? 0 : (int)MIN((next - now_us) / 1000 + 1, 60000u);
+                int wait_ms = keeper_tick(keeper);
 
                 if (keeper->finished)
-                        break;
+                        return keeper->exit_code;
                 /* One at a time: what it leads to may close the descriptors of others. */
                 r = epoll_wait(keeper->epoll, &event, 1, wait_ms);
                 if (r < 0 && errno == EINTR)
                         r = 0;
-                if (r > 0) {
-                        struct watch *watch = event.data.ptr;
-
-                        watch->ready(keeper, watch);
-                }
+                if (r > 0 && event.data.ptr)
+                        child_hear(keeper, event.data.ptr);
+                else if (r > 0)
+                        keeper_on_signal(keeper);
         }
-        if (r < 0) {
-                log_error("keeper.loop", "error=\"%s\"", strerror(-r));
-                return 1;
-        }
-        return keeper->exit_code;
+        log_error("keeper.loop", "error=\"%s\"", strerror(errno));
+        return 1;
 }

@@ -6,38 +6,62 @@
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #include "keeper/group.h"
 #include "wire/brief.h"
 
+struct child;
 struct keeper;
-struct template;
-struct slot;
 
-/* A descriptor that the loop watches; lives inside the object that it belongs to. */
-struct watch {
-        int fd;
-        void (*ready)(struct keeper *keeper, struct watch *watch);
+/* What a child may say: anything else ends it. The row takes over its descriptors; negative errno: bad after
+ * all. */
+struct child_rule {
+        uint32_t type;
+        size_t length, n_fds;
+        int (*take)(struct keeper *keeper, struct child *child, const void *message, const int *fds);
+};
+
+enum { CHILD_RULES_MAX = 4 };
+
+struct child_kind {
+        /* In the new process, with its end of a packet socket; never returns. */
+        void (*body)(struct keeper *keeper, struct child *child, int socket);
+        /* It has hung up or broken the protocol (why says which; it may still run, see child_end()) or ended.
+         */
+        void (*lost)(struct keeper *keeper, struct child *child, const char *why);
+        /* Its wake_us has come. */
+        void (*wake)(struct keeper *keeper, struct child *child);
+        struct child_rule rules[CHILD_RULES_MAX];
+};
+
+/* A process that the keeper keeps; lives inside the object that it belongs to. */
+struct child {
+        const struct child_kind *kind;
+        pid_t pid;         /* 0: none */
+        int fd;            /* our end of the socket; -1: none */
+        int status;        /* of the last one that ended, as of wait(2) */
+        uint32_t failures; /* in a row */
+        uint64_t wake_us;  /* clock_us(); 0: not */
 };
 
 struct keeper {
         const struct brief *brief;
         int epoll;
+        int signals;
         int janitor_fd; /* closing it lets the janitor clean up */
         pid_t janitor_pid;
-        struct watch signals;
-        struct group server_group, template_group, anchor_group;
+        struct group groups[GROUPS]; /* by enum group_name */
 
-        pid_t server_pid;
-        struct watch server;
-        uint64_t server_started_us, server_retry_us;
-        uint32_t server_failures;
-
+        struct child server;
+        uint64_t server_started_us;
         struct template *templates; /* RUNTIME_COUNT */
         struct slot *slots;         /* brief->n_slots */
         uint32_t n_wanted;          /* of them: cells that wait to be started */
+        struct child **children;    /* all of the above */
+        size_t n_children;
 
         bool draining;
         bool finished;
@@ -45,18 +69,18 @@ struct keeper {
         uint64_t drain_deadline_us;
 };
 
-/* Watches a descriptor for reading. 0 or negative errno. */
-int keeper_watch(
-        struct keeper *keeper, struct watch *watch, int fd, void (*ready)(struct keeper *, struct watch *));
-/* Stops watching and closes. Does nothing for fd -1. */
-void keeper_unwatch(struct keeper *keeper, struct watch *watch);
+/* Makes it one of the keeper's children; it wakes at once. */
+void child_add(struct keeper *keeper, struct child *child, const struct child_kind *kind);
+/* Starts the process. 0 or negative errno. */
+int child_start(struct keeper *keeper, struct child *child);
+/* Closes our end of its socket. */
+void child_hang_up(struct keeper *keeper, struct child *child);
+/* Hangs up, and kills it if it lives. */
+void child_end(struct keeper *keeper, struct child *child);
+/* Sends a packet, if it is there to take it. As packet_send(). */
+int child_tell(struct child *child, const void *message, size_t length, const int *fds, size_t n_fds);
 
-/* Starts a child that runs `body` with its end of a packet socket, and watches the other. Its pid or negative
- * errno. */
-pid_t keeper_spawn(struct keeper *keeper, struct watch *watch, void (*ready)(struct keeper *, struct watch *),
-        void (*body)(struct keeper *, struct watch *, int socket));
-
-/* Where a child of the keeper goes to live. */
+/* Where a child goes to live. */
 struct keeper_place {
         const struct group *group;
         uint64_t tmp_bytes;
@@ -69,11 +93,6 @@ struct keeper_place {
 /* In the child, in a mount namespace of its own: goes there, for good. 0 or negative errno. */
 int keeper_enter(struct keeper *keeper, const struct keeper_place *place);
 
-/* Tells whoever asked for a cell how it ended: the server, or the template that tests itself. */
-void keeper_report_done(
-        struct keeper *keeper, bool selftest, enum runtime runtime, const struct keeper_done *done);
-/* Sends a packet to the server, if there is one. */
-void keeper_tell_server(struct keeper *keeper, const void *message, size_t length);
 /* Ends the keeper with this exit code. */
 void keeper_stop(struct keeper *keeper, int exit_code);
 

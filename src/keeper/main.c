@@ -10,22 +10,22 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "base/macros.h"
 #include "keeper/keeper.h"
+#include "keeper/server_process.h"
 #include "keeper/slot.h"
 #include "keeper/template.h"
 
 static int keeper_read_brief(struct keeper *keeper)
 {
-        struct stat st;
         const struct brief *brief;
+        struct stat st;
 
         for (int fd = BRIEF_FD; fd < BRIEF_FDS_END; fd++) {
                 if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
@@ -43,63 +43,55 @@ static int keeper_read_brief(struct keeper *keeper)
         return brief->size == sizeof *brief ? 0 : -EBADMSG;
 }
 
-static int keeper_open_groups(struct keeper *keeper)
-{
-        const struct brief_cgroups *cgroups = &keeper->brief->cgroups;
-        int r = group_open(cgroups, "server", &keeper->server_group);
-
-        if (r == 0)
-                r = group_open(cgroups, "templates", &keeper->template_group);
-        return r == 0 ? group_open(cgroups, "anchors", &keeper->anchor_group) : r;
-}
-
 static int keeper_open_loop(struct keeper *keeper)
 {
+        struct epoll_event event = { .events = EPOLLIN };
+        sigset_t signals;
+
         signal(SIGPIPE, SIG_IGN);
+        sigemptyset(&signals);
+        sigaddset(&signals, SIGCHLD);
+        sigaddset(&signals, SIGINT);
+        sigaddset(&signals, SIGTERM);
+        sigprocmask(SIG_BLOCK, &signals, NULL);
+        keeper->signals = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
         keeper->epoll = epoll_create1(EPOLL_CLOEXEC);
-        return keeper->epoll < 0 ? -errno : 0;
+        return epoll_ctl(keeper->epoll, EPOLL_CTL_ADD, keeper->signals, &event) < 0 ? -errno : 0;
 }
 
-static int keeper_make_slots(struct keeper *keeper)
+static int keeper_open_groups(struct keeper *keeper)
 {
+        static const char *const names[GROUPS] = { "server", "templates", "anchors" };
         int r = 0;
 
-        keeper->templates = calloc(RUNTIME_COUNT, sizeof *keeper->templates);
-        keeper->slots = calloc(keeper->brief->n_slots, sizeof *keeper->slots);
-        if (!keeper->templates || !keeper->slots)
-                return -ENOMEM;
-        for (int i = 0; i < RUNTIME_COUNT; i++)
-                template_init(keeper, &keeper->templates[i], i);
-        for (uint32_t i = 0; i < keeper->brief->n_slots; i++)
-                slot_init(&keeper->slots[i], i);
-        for (uint32_t i = 0; r == 0 && i < keeper->brief->n_slots; i++)
-                r = slot_make(keeper, &keeper->slots[i]);
+        for (size_t i = 0; r == 0 && i < GROUPS; i++)
+                r = group_open(&keeper->brief->cgroups, names[i], &keeper->groups[i]);
         return r;
 }
 
-static const struct {
-        const char *name;
-        int (*open)(struct keeper *keeper);
-} steps[] = {
-        { "brief", keeper_read_brief },
-        { "cgroups", keeper_open_groups },
-        { "loop", keeper_open_loop },
-        { "slots", keeper_make_slots },
-};
+static int keeper_add_children(struct keeper *keeper)
+{
+        uint32_t n_slots = keeper->brief->n_slots;
+        int r = 0;
+
+        keeper->templates = calloc(RUNTIME_COUNT, sizeof *keeper->templates);
+        keeper->slots = calloc(n_slots, sizeof *keeper->slots);
+        keeper->children = calloc(1 + RUNTIME_COUNT + n_slots, sizeof *keeper->children);
+        if (!keeper->templates || !keeper->slots || !keeper->children)
+                return -ENOMEM;
+        child_add(keeper, &keeper->server, &server_kind);
+        for (int i = 0; i < RUNTIME_COUNT; i++)
+                template_add(keeper, i);
+        for (uint32_t i = 0; r == 0 && i < n_slots; i++)
+                r = slot_add(keeper, i);
+        return r;
+}
 
 /* Ends every child and waits for it; the janitor last, since it clears up behind the others. */
-static void keeper_end_children(struct keeper *keeper)
+static void keeper_end(struct keeper *keeper)
 {
-        if (keeper->server_pid > 0)
-                kill(keeper->server_pid, SIGKILL);
-        for (int i = 0; keeper->templates && i < RUNTIME_COUNT; i++) {
-                if (keeper->templates[i].pid > 0)
-                        kill(keeper->templates[i].pid, SIGKILL);
-        }
-        for (uint32_t i = 0; keeper->slots && i < keeper->brief->n_slots; i++) {
-                if (keeper->slots[i].anchor_pid > 0)
-                        kill(keeper->slots[i].anchor_pid, SIGKILL);
-        }
+        for (size_t i = 0; i < keeper->n_children; i++)
+                child_end(keeper, keeper->children[i]);
         fd_closep(&keeper->janitor_fd);
         while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
                 ;
@@ -107,19 +99,21 @@ static void keeper_end_children(struct keeper *keeper)
 
 int main(void)
 {
-        static struct keeper keeper = { .janitor_fd = -1, .signals.fd = -1, .server.fd = -1 };
-        int r = 0, code = 2;
+        static struct keeper keeper = { .janitor_fd = -1 };
+        int r = keeper_read_brief(&keeper), code = 2;
 
-        for (size_t i = 0; r == 0 && i < ARRAY_SIZE(steps); i++) {
-                r = steps[i].open(&keeper);
-                if (r < 0)
-                        log_error("keeper.failed", "step=%s error=\"%s\" (it is started by mayflyd)",
-                                steps[i].name, strerror(-r));
-        }
+        if (r == 0)
+                r = keeper_open_loop(&keeper);
+        if (r == 0)
+                r = keeper_open_groups(&keeper);
+        if (r == 0)
+                r = keeper_add_children(&keeper);
         if (r == 0) {
                 log_info("keeper.up", "slots=%u pid=%d", keeper.brief->n_slots, getpid());
                 code = keeper_run(&keeper);
+        } else {
+                log_error("keeper.failed", "error=\"%s\" (it is started by mayflyd)", strerror(-r));
         }
-        keeper_end_children(&keeper);
+        keeper_end(&keeper);
         return code;
 }

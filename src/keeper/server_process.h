@@ -5,7 +5,7 @@
 
 #include "keeper/keeper.h"
 
-/* The process has ended (seen by wait). */
-void server_died(struct keeper *keeper, int status);
-/* Timers: returns when to call again (clock_us), 0 for never. */
-uint64_t server_tick(struct keeper *keeper, uint64_t now_us);
+extern const struct child_kind server_kind;
+
+/* Sends it a packet, if it is there. */
+void server_tell(struct keeper *keeper, const void *message, size_t length);

@@ -12,79 +12,13 @@
 #include "base/log.h"
 #include "base/macros.h"
 #include "keeper/anchor.h"
+#include "keeper/server_process.h"
 #include "keeper/template.h"
 #include "sandbox/child.h"
 #include "wire/packet.h"
 #include "wire/template_api.h"
 
 enum { FORK_TIMEOUT_US = 5000000, CLEAN_TIMEOUT_US = 15000000, RETRY_US = 200000, FAILURES_MAX = 5 };
-
-static void slot_ask_clean(struct keeper *keeper, struct slot *slot)
-{
-        fd_closep(&slot->first_pidfd);
-        slot->state = SLOT_CLEANING;
-        slot->killed = false;
-        slot->deadline_us = clock_us() + CLEAN_TIMEOUT_US;
-        if (packet_send(slot->anchor.fd, "c", 1, NULL, 0) != 0)
-                slot_anchor_lost(keeper, slot);
-}
-
-/* The anchor has a clean slot, or failed to make one. */
-static void slot_on_anchor(struct keeper *keeper, struct watch *watch)
-{
-        struct slot *slot = container_of(watch, struct slot, anchor);
-        struct anchor_ready ready = { 0 };
-        size_t length = 0, n_fds = 0;
-        int pidfd = -1, r;
-
-        r = packet_receive(watch->fd, MSG_DONTWAIT, &ready, sizeof ready, &length, &pidfd, 1, &n_fds);
-        if (r == PACKET_AGAIN)
-                return;
-        if (r != 0 || length != sizeof ready || ready.error < 0 || n_fds != 1) {
-                ready.step[sizeof ready.step - 1] = 0;
-                log_error("slot.failed", "slot=%u step=\"%s\" error=\"%s\"", slot->index, ready.step,
-                        strerror(r < 0 ? -r : -ready.error));
-                fd_closep(&pidfd);
-                slot_anchor_lost(keeper, slot);
-                return;
-        }
-        slot->first_pidfd = pidfd;
-        slot->failures = 0;
-        slot->state = SLOT_FREE;
-        slot->deadline_us = 0;
-        slots_dispatch(keeper);
-}
-
-static void slot_run_anchor(struct keeper *keeper, struct watch *watch, int socket)
-{
-        anchor_main(keeper, &container_of(watch, struct slot, anchor)->group, socket);
-}
-
-static int slot_start_anchor(struct keeper *keeper, struct slot *slot)
-{
-        pid_t pid = keeper_spawn(keeper, &slot->anchor, slot_on_anchor, slot_run_anchor);
-
-        if (pid < 0)
-                return (int)pid;
-        slot->anchor_pid = pid;
-        slot_ask_clean(keeper, slot);
-        return 0;
-}
-
-void slot_init(struct slot *slot, uint32_t index)
-{
-        *slot = (struct slot){ .index = index, .first_pidfd = -1, .anchor = { .fd = -1 } };
-}
-
-int slot_make(struct keeper *keeper, struct slot *slot)
-{
-        char name[32];
-        int r;
-
-        snprintf(name, sizeof name, "slot-%u", slot->index);
-        r = group_open(&keeper->brief->cgroups, name, &slot->group);
-        return r < 0 ? r : slot_start_anchor(keeper, slot);
-}
 
 static bool slot_is_busy(const struct slot *slot)
 {
@@ -137,39 +71,46 @@ static struct slot *slot_find(struct keeper *keeper)
         return found;
 }
 
-int slot_request(struct keeper *keeper, struct slot_request *request)
+static void slot_report(struct keeper *keeper, const struct slot_request *request, struct keeper_done done)
+{
+        done.type = KEEPER_DONE;
+        done.cell = request->cell;
+        if (request->selftest)
+                template_test_done(keeper, request->runtime, &done);
+        else
+                server_tell(keeper, &done, sizeof done);
+}
+
+static void request_refuse(struct keeper *keeper, struct slot_request request)
+{
+        fds_close(request.fds, KEEPER_FDS_PER_CELL);
+        slot_report(keeper, &request, (struct keeper_done){ .outcome = CELL_REFUSED });
+}
+
+void slot_request(struct keeper *keeper, const struct slot_request *request)
 {
         struct slot *slot = slot_find(keeper);
 
         if (!slot) {
-                fds_close(request->fds, KEEPER_FDS_PER_CELL);
-                return -ENOSPC;
+                request_refuse(keeper, *request);
+                return;
         }
         slot->next = *request;
         slot->is_wanted = true;
         keeper->n_wanted++;
         slots_dispatch(keeper);
-        return 0;
-}
-
-static void slot_drop_request(struct keeper *keeper, struct slot *slot)
-{
-        keeper->n_wanted--;
-        slot->is_wanted = false;
-        fds_close(slot->next.fds, KEEPER_FDS_PER_CELL);
 }
 
 static void slot_refuse(struct keeper *keeper, struct slot *slot)
 {
-        const struct slot_request *next = &slot->next;
-        const struct keeper_done done = { .type = KEEPER_DONE, .outcome = CELL_REFUSED, .cell = next->cell };
-
-        slot_drop_request(keeper, slot);
-        keeper_report_done(keeper, next->selftest, next->runtime, &done);
+        slot->is_wanted = false;
+        keeper->n_wanted--;
+        request_refuse(keeper, slot->next);
 }
 
-/* Asks the template to fork. 0 or negative errno: the request stays, the slot stays free. */
-static int slot_start_cell(struct keeper *keeper, struct slot *slot)
+/* Asks the template to fork. Where that fails the template dies, which is noticed on its own, or is slow, and
+ * its next word leads here again: until then the slot stays free. */
+static void slot_start_cell(struct keeper *keeper, struct slot *slot)
 {
         static uint64_t tickets;
         const struct slot_request *next = &slot->next;
@@ -179,7 +120,7 @@ static int slot_start_cell(struct keeper *keeper, struct slot *slot)
                 .cell = ++tickets,
                 .uid = keeper->brief->uid_base + UID_CELLS + slot->index,
         };
-        int fds[PACKET_FDS], n_fds = 0, r;
+        int fds[PACKET_FDS], n_fds = 0;
         uint64_t ignored[BRIEF_COUNTERS];
 
         for (int i = 0; i < KEEPER_FDS_PER_CELL; i++)
@@ -189,18 +130,18 @@ static int slot_start_cell(struct keeper *keeper, struct slot *slot)
                 fds[n_fds++] = slot->group.joins[i];
 
         group_read(&slot->group, ignored);
-        r = packet_send(keeper->templates[next->runtime].control.fd, &fork_request, sizeof fork_request, fds,
-                (size_t)n_fds);
-        if (r != 0)
-                return r > 0 ? -EPIPE : r;
+        if (child_tell(&keeper->templates[next->runtime].child, &fork_request, sizeof fork_request, fds,
+                    (size_t)n_fds) != 0)
+                return;
         slot->state = SLOT_STARTING;
+        slot->now = *next;
         slot->ticket = tickets;
         slot->killed = false;
         slot->started_us = clock_us();
-        slot->deadline_us = slot->started_us + FORK_TIMEOUT_US;
-        slot_drop_request(keeper, slot);
-        slot->now = slot->next;
-        return 0;
+        slot->anchor.wake_us = slot->started_us + FORK_TIMEOUT_US;
+        slot->is_wanted = false;
+        keeper->n_wanted--;
+        fds_close(slot->next.fds, KEEPER_FDS_PER_CELL);
 }
 
 /* A free slot that nobody waits for takes over what waits at one that is not free. */
@@ -216,8 +157,6 @@ static struct slot *slot_make_way(struct keeper *keeper, struct slot *slot)
         return other;
 }
 
-/* A send that fails means a template that dies, which is noticed on its own, or one that is slow, whose next
- * word leads here again. */
 static void slot_look(struct keeper *keeper, struct slot *slot)
 {
         enum template_answer answer =
@@ -245,7 +184,7 @@ void slots_dispatch(struct keeper *keeper)
 static void slot_kill(struct slot *slot)
 {
         slot->killed = true;
-        slot->deadline_us = clock_us() + FORK_TIMEOUT_US;
+        slot->anchor.wake_us = clock_us() + FORK_TIMEOUT_US;
         syscall(SYS_pidfd_send_signal, slot->first_pidfd, SIGKILL, NULL, 0);
 }
 
@@ -265,7 +204,7 @@ void slots_forget_server(struct keeper *keeper)
                 struct slot *slot = &keeper->slots[i];
 
                 if (slot->is_wanted && !slot->next.selftest)
-                        slot_drop_request(keeper, slot);
+                        slot_refuse(keeper, slot);
                 if (slot_is_busy(slot) && !slot->now.selftest) {
                         slot_kill(slot);
                         slot->now.cell = 0; /* the next server counts from 1 again */
@@ -277,7 +216,7 @@ void slot_forked(struct slot *slot)
 {
         slot->state = SLOT_RUNNING;
         if (!slot->killed)
-                slot->deadline_us = 0;
+                slot->anchor.wake_us = 0;
 }
 
 void slots_lose_cells(struct keeper *keeper, enum runtime runtime)
@@ -290,6 +229,18 @@ void slots_lose_cells(struct keeper *keeper, enum runtime runtime)
         }
 }
 
+static void slot_ask_clean(struct slot *slot)
+{
+        const struct anchor_clean message = { .type = ANCHOR_CLEAN };
+
+        fd_closep(&slot->first_pidfd);
+        slot->state = SLOT_CLEANING;
+        slot->killed = false;
+        slot->anchor.wake_us = clock_us() + CLEAN_TIMEOUT_US;
+        child_tell(
+                &slot->anchor, &message, sizeof message, NULL, 0); /* if it is not there, it is lost, too */
+}
+
 void slot_end_cell(struct keeper *keeper, struct slot *slot, struct keeper_done done)
 {
         uint64_t counts[BRIEF_COUNTERS];
@@ -298,8 +249,6 @@ void slot_end_cell(struct keeper *keeper, struct slot *slot, struct keeper_done 
         syscall(SYS_pidfd_send_signal, slot->first_pidfd, SIGKILL, NULL, 0);
         group_read(&slot->group, counts);
         slot->state = SLOT_CLEANING; /* what the report leads to must find no cell here */
-        done.type = KEEPER_DONE;
-        done.cell = slot->now.cell;
         done.killed = slot->killed;
         done.wall_us = clock_us() - slot->started_us;
         /* The group knows of children that nobody has waited for; wait(2) does not. */
@@ -307,49 +256,98 @@ void slot_end_cell(struct keeper *keeper, struct slot *slot, struct keeper_done 
         done.peak_memory_bytes = counts[BRIEF_PEAK];
         done.limits = (counts[BRIEF_KILLS] ? CELL_LIMIT_MEMORY : 0u) |
                       (counts[BRIEF_REFUSALS] ? CELL_LIMIT_PROCESSES : 0u);
-        keeper_report_done(keeper, slot->now.selftest, slot->now.runtime, &done);
-        slot_ask_clean(keeper, slot);
+        slot_report(keeper, &slot->now, done);
+        slot_ask_clean(slot);
 }
 
-void slot_anchor_lost(struct keeper *keeper, struct slot *slot)
+/* --- the anchor --- */
+
+static int slot_is_clean(
+        struct keeper *keeper, struct child *anchor, const void *message _unused_, const int *fds)
 {
-        const struct keeper_done done = { .type = KEEPER_DONE, .outcome = CELL_LOST, .cell = slot->now.cell };
+        struct slot *slot = container_of(anchor, struct slot, anchor);
+
+        fd_closep(&slot->first_pidfd);
+        slot->first_pidfd = fds[0];
+        if (slot->state != SLOT_CLEANING)
+                return -EBADMSG;
+        slot->state = SLOT_FREE;
+        anchor->failures = 0;
+        anchor->wake_us = 0;
+        slots_dispatch(keeper);
+        return 0;
+}
+
+static int slot_is_not_clean(
+        struct keeper *keeper _unused_, struct child *anchor, const void *message, const int *fds _unused_)
+{
+        const struct anchor_failed *failed = message;
+
+        log_error("slot.failed", "slot=%u step=\"%.*s\" error=\"%s\"",
+                container_of(anchor, struct slot, anchor)->index, (int)sizeof failed->step, failed->step,
+                strerror(-failed->error));
+        return -EIO;
+}
+
+static void slot_lost(struct keeper *keeper, struct child *anchor, const char *why)
+{
+        struct slot *slot = container_of(anchor, struct slot, anchor);
         bool was_busy = slot_is_busy(slot);
 
         if (slot->state == SLOT_DOWN)
                 return;
-        keeper_unwatch(keeper, &slot->anchor);
+        log_error("slot.lost", "slot=%u why=\"%s\"", slot->index, why);
+        child_end(keeper, anchor);
         fd_closep(&slot->first_pidfd);
-        if (slot->anchor_pid > 0)
-                kill(slot->anchor_pid, SIGKILL);
         slot->state = SLOT_DOWN;
-        slot->retry_us = clock_us() + RETRY_US * ++slot->failures;
-        if (slot->failures >= FAILURES_MAX) {
+        anchor->wake_us = clock_us() + RETRY_US * ++anchor->failures;
+        if (anchor->failures >= FAILURES_MAX) {
                 log_error("slot.refused", "slot=%u cannot be made ready; see slot.failed above", slot->index);
                 keeper_stop(keeper, 1);
         }
         if (was_busy)
-                keeper_report_done(keeper, slot->now.selftest, slot->now.runtime, &done);
+                slot_report(keeper, &slot->now, (struct keeper_done){ .outcome = CELL_LOST });
 }
 
-uint64_t slot_tick(struct keeper *keeper, struct slot *slot, uint64_t now_us)
+static void slot_wake(struct keeper *keeper, struct child *anchor)
 {
-        if (slot->state == SLOT_DOWN) {
-                if (now_us < slot->retry_us)
-                        return slot->retry_us;
-                if (slot_start_anchor(keeper, slot) < 0)
-                        slot->retry_us = now_us + RETRY_US;
-                return now_us + RETRY_US;
-        }
-        if (slot->state == SLOT_CLEANING && now_us >= slot->deadline_us) {
-                log_error("slot.failed", "slot=%u error=\"its anchor does not answer\"", slot->index);
-                slot_anchor_lost(keeper, slot);
-                return slot->retry_us;
-        }
-        /* A template that neither forks nor reaps is no use to anybody. */
-        if (slot->deadline_us && now_us >= slot->deadline_us) {
-                slot->deadline_us = now_us + FORK_TIMEOUT_US;
+        struct slot *slot = container_of(anchor, struct slot, anchor);
+
+        if (slot->state == SLOT_CLEANING) {
+                slot_lost(keeper, anchor, "it does not answer");
+        } else if (slot->state != SLOT_DOWN) {
+                /* A template that neither forks nor reaps is no use to anybody. */
                 template_kill(keeper, slot->now.runtime, "it does not answer");
+        } else if (anchor->pid > 0 || child_start(keeper, anchor) < 0) {
+                anchor->wake_us = clock_us() + RETRY_US;
+        } else {
+                slot_ask_clean(slot);
         }
-        return slot->deadline_us;
+}
+
+static void slot_run_anchor(struct keeper *keeper, struct child *anchor, int socket)
+{
+        anchor_main(keeper, &container_of(anchor, struct slot, anchor)->group, socket);
+}
+
+static const struct child_kind anchor_kind = {
+        .body = slot_run_anchor,
+        .lost = slot_lost,
+        .wake = slot_wake,
+        .rules = {
+                { ANCHOR_READY, sizeof(struct anchor_ready), 1, slot_is_clean },
+                { ANCHOR_FAILED, sizeof(struct anchor_failed), 0, slot_is_not_clean },
+        },
+};
+
+int slot_add(struct keeper *keeper, uint32_t index)
+{
+        struct slot *slot = &keeper->slots[index];
+        char name[32];
+
+        slot->index = index;
+        slot->first_pidfd = -1;
+        child_add(keeper, &slot->anchor, &anchor_kind);
+        snprintf(name, sizeof name, "slot-%u", index);
+        return group_open(&keeper->brief->cgroups, name, &slot->group);
 }

@@ -6,7 +6,7 @@
 #include "keeper/keeper.h"
 
 enum slot_state {
-        SLOT_DOWN,     /* no anchor; made anew at retry_us */
+        SLOT_DOWN,     /* no anchor yet, or no more */
         SLOT_CLEANING, /* the anchor is at work */
         SLOT_FREE,
         SLOT_STARTING, /* the template was asked to fork */
@@ -22,14 +22,11 @@ struct slot_request {
 };
 
 struct slot {
+        struct child anchor; /* wakes to be started, or when it or the cell's template is late */
         uint32_t index;
         enum slot_state state;
-        struct watch anchor;
-        pid_t anchor_pid;
         int first_pidfd; /* of the slot's first process: killing it ends the cell; -1 while cleaning */
         struct group group;
-        uint32_t failures;
-        uint64_t retry_us;
         /* who comes next: waits for the slot to be free and for the template to be up */
         bool is_wanted;
         struct slot_request next;
@@ -37,16 +34,15 @@ struct slot {
         struct slot_request now;
         uint64_t ticket; /* the template's name for it: never used twice */
         bool killed;
-        uint64_t started_us;  /* asked to fork */
-        uint64_t deadline_us; /* for the anchor's or the template's next word; 0: none is due */
+        uint64_t started_us; /* asked to fork */
 };
 
-void slot_init(struct slot *slot, uint32_t index);
-/* Opens the cgroup and starts the anchor. 0 or negative errno. */
-int slot_make(struct keeper *keeper, struct slot *slot);
+/* Makes a slot, and its anchor one of the keeper's children. 0 or negative errno. */
+int slot_add(struct keeper *keeper, uint32_t index);
 
-/* Asks for a cell; takes the descriptors over. 0, or -ENOSPC: every slot is taken. */
-int slot_request(struct keeper *keeper, struct slot_request *request);
+/* Asks for a cell; takes the descriptors over. The asker hears of its end, or at once that every slot is
+ * taken. */
+void slot_request(struct keeper *keeper, const struct slot_request *request);
 /* Starts what waits and can be started now; refuses what will never start. */
 void slots_dispatch(struct keeper *keeper);
 /* Kills a cell and all it started, whose template then reports its end; one that only waits is refused. */
@@ -65,8 +61,3 @@ void slot_forked(struct slot *slot);
 void slot_end_cell(struct keeper *keeper, struct slot *slot, struct keeper_done done);
 /* Every cell of this runtime has ended, with its template. */
 void slots_lose_cells(struct keeper *keeper, enum runtime runtime);
-
-/* Restarts dead anchors. Returns when to call again (clock_us), 0 for never. */
-uint64_t slot_tick(struct keeper *keeper, struct slot *slot, uint64_t now_us);
-/* An anchor has died. */
-void slot_anchor_lost(struct keeper *keeper, struct slot *slot);

@@ -6,6 +6,7 @@
 #include <sys/uio.h>
 
 #include "base/fd.h"
+#include "base/macros.h"
 
 int packet_pair(int ret_fds[2])
 {
@@ -48,28 +49,17 @@ int packet_send(int fd, const void *data, size_t length, const int *fds, size_t 
         return errno == EPIPE || errno == ECONNRESET ? PACKET_EOF : -errno;
 }
 
-/* Copies the descriptors of a message out; what does not fit is closed and counted. */
-static size_t packet_take_fds(struct msghdr *message, int *fds, size_t max_fds, size_t *ret_excess)
+/* Copies the descriptors of a message out: one control message holds them all, at most PACKET_FDS of them. */
+static size_t packet_take_fds(struct msghdr *message, int fds[PACKET_FDS])
 {
-        size_t n = 0, excess = 0;
+        struct cmsghdr *header = CMSG_FIRSTHDR(message);
+        size_t length;
 
-        for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header; header = CMSG_NXTHDR(message, header)) {
-                if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
-                        continue;
-                for (size_t i = 0; i < (header->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++) {
-                        int fd;
-
-                        memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof fd);
-                        if (n < max_fds) {
-                                fds[n++] = fd;
-                        } else {
-                                fd_closep(&fd);
-                                excess++;
-                        }
-                }
-        }
-        *ret_excess = excess;
-        return n;
+        if (!header || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+                return 0;
+        length = MIN(header->cmsg_len - CMSG_LEN(0), sizeof(int) * PACKET_FDS);
+        memcpy(fds, CMSG_DATA(header), length);
+        return length / sizeof(int);
 }
 
 int packet_receive(int fd, int flags, void *data, size_t size, size_t *ret_length, int *ret_fds,
@@ -84,7 +74,8 @@ int packet_receive(int fd, int flags, void *data, size_t size, size_t *ret_lengt
                 .msg_iovlen = 1,
                 .msg_control = control.bytes,
                 .msg_controllen = sizeof control };
-        size_t n_fds, excess;
+        int fds[PACKET_FDS];
+        size_t n_fds;
         ssize_t n;
 
         do
@@ -96,11 +87,13 @@ int packet_receive(int fd, int flags, void *data, size_t size, size_t *ret_lengt
                 return errno == ECONNRESET ? PACKET_EOF : -errno;
         }
 
-        n_fds = packet_take_fds(&message, ret_fds, max_fds, &excess);
-        if (n == 0 || excess > 0 || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
-                fds_close(ret_fds, n_fds);
+        n_fds = packet_take_fds(&message, fds);
+        if (n == 0 || n_fds > max_fds || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
+                fds_close(fds, n_fds);
                 return n == 0 ? PACKET_EOF : -EBADMSG;
         }
+        if (n_fds > 0)
+                memcpy(ret_fds, fds, sizeof *fds * n_fds);
         *ret_length = (size_t)n;
         if (ret_n_fds)
                 *ret_n_fds = n_fds;
