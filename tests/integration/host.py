@@ -111,12 +111,13 @@ class Mayfly(Client):
         self.settings = {"HTTP_PORT": self.port, "UID_BASE": self.uid_base, "DATA_DIR": "data", **settings}
         self.log_path = os.path.join(self.directory, "mayfly.log")
         self.keeper = None
-        self.wrapper = []  # a command that executes the keeper in its place
+        self.wrapper = []  # a command that executes the daemon in its place
+        self.daemon = DAEMON
 
     def start(self, arguments=(), wait=True):
         with open(self.log_path, "ab") as log:
             self.keeper = subprocess.Popen(
-                [*self.wrapper, DAEMON, *arguments],
+                [*self.wrapper, self.daemon, *arguments],
                 cwd=self.directory,
                 env=environment(self.settings),
                 stdin=subprocess.DEVNULL,
