@@ -334,7 +334,7 @@ static int find_once(const struct node_random_source *source, struct region *reg
 
 int node_random_find(const struct node_random_source *source)
 {
-        struct region *regions = malloc(REGIONS_MAX * sizeof *regions);
+        struct region *regions = calloc(REGIONS_MAX, sizeof *regions);
         int r = NODE_RANDOM_NOT_FOUND;
 
         if (!regions)

@@ -29,13 +29,13 @@ static int keeper_read_brief(struct keeper *keeper)
 
         for (int fd = BRIEF_FD; fd < BRIEF_FDS_END; fd++) {
                 if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
-                        return -errno;
+                        return -EBADF;
         }
         if (fstat(BRIEF_FD, &st) < 0 || (size_t)st.st_size != sizeof *brief)
                 return -EBADMSG;
         brief = mmap(NULL, sizeof *brief, PROT_READ, MAP_PRIVATE, BRIEF_FD, 0);
-        if (brief == MAP_FAILED)
-                return -errno;
+        if (!brief || brief == MAP_FAILED)
+                return -ENOMEM;
         keeper->brief = brief;
         keeper->janitor_pid = brief->janitor_pid;
         keeper->janitor_fd = BRIEF_PIPE_FD;
@@ -76,6 +76,7 @@ static int keeper_add_children(struct keeper *keeper)
 
         keeper->templates = calloc(RUNTIME_COUNT, sizeof *keeper->templates);
         keeper->slots = calloc(n_slots, sizeof *keeper->slots);
+        /* NOLINTNEXTLINE(bugprone-sizeof-expression): pointers it is */
         keeper->children = calloc(1 + RUNTIME_COUNT + n_slots, sizeof *keeper->children);
         if (!keeper->templates || !keeper->slots || !keeper->children)
                 return -ENOMEM;

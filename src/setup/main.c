@@ -301,7 +301,7 @@ static int prepare_limits(struct setup *setup)
                 { .resource = RLIMIT_STACK, .value = 8 << 20 },
         };
 
-        static_assert(ARRAY_SIZE(limits) <= BRIEF_LIMITS);
+        static_assert(ARRAY_SIZE(limits) <= BRIEF_LIMITS, "the brief has room for them");
         memcpy(setup->brief.rlimits, limits, sizeof limits);
         setup->brief.n_rlimits = ARRAY_SIZE(limits);
         setup->brief.tmp_bytes = settings->max_tmp_bytes;
