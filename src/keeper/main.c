@@ -22,25 +22,20 @@
 #include "keeper/slot.h"
 #include "keeper/template.h"
 
-static int keeper_read_brief(struct keeper *keeper)
+/* NULL: it is not what mayflyd of this build has written. */
+static const struct brief *brief_read(void)
 {
         const struct brief *brief;
         struct stat st;
 
         for (int fd = BRIEF_FD; fd < BRIEF_FDS_END; fd++) {
                 if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
-                        return -EBADF;
+                        return NULL;
         }
         if (fstat(BRIEF_FD, &st) < 0 || (size_t)st.st_size != sizeof *brief)
-                return -EBADMSG;
+                return NULL;
         brief = mmap(NULL, sizeof *brief, PROT_READ, MAP_PRIVATE, BRIEF_FD, 0);
-        if (!brief || brief == MAP_FAILED)
-                return -ENOMEM;
-        keeper->brief = brief;
-        keeper->janitor_pid = brief->janitor_pid;
-        keeper->janitor_fd = BRIEF_PIPE_FD;
-        log_set_level(brief->log_level);
-        return brief->size == sizeof *brief ? 0 : -EBADMSG;
+        return brief != MAP_FAILED && brief->size == sizeof *brief ? brief : NULL;
 }
 
 static int keeper_open_loop(struct keeper *keeper)
@@ -101,19 +96,26 @@ static void keeper_end(struct keeper *keeper)
 int main(void)
 {
         static struct keeper keeper = { .janitor_fd = -1 };
-        int r = keeper_read_brief(&keeper), code = 2;
+        int r, code = 2;
 
-        if (r == 0)
-                r = keeper_open_loop(&keeper);
-        if (r == 0)
-                r = keeper_open_groups(&keeper);
+        keeper.brief = brief_read();
+        if (!keeper.brief) {
+                log_error("keeper.failed", "it is started by mayflyd alone");
+                return code;
+        }
+        keeper.janitor_pid = keeper.brief->janitor_pid;
+        keeper.janitor_fd = BRIEF_PIPE_FD;
+        log_set_level(keeper.brief->log_level);
+        r = keeper_open_loop(&keeper);
         if (r == 0)
                 r = keeper_add_children(&keeper);
+        if (r == 0)
+                r = keeper_open_groups(&keeper);
         if (r == 0) {
                 log_info("keeper.up", "slots=%u pid=%d", keeper.brief->n_slots, getpid());
                 code = keeper_run(&keeper);
         } else {
-                log_error("keeper.failed", "error=\"%s\" (it is started by mayflyd)", strerror(-r));
+                log_error("keeper.failed", "error=\"%s\"", strerror(-r));
         }
         keeper_end(&keeper);
         return code;
