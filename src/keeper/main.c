@@ -95,24 +95,24 @@ static void keeper_end(struct keeper *keeper)
 
 int main(void)
 {
-        static struct keeper keeper = { .janitor_fd = -1 };
+        static struct keeper keeper = { .janitor_fd = BRIEF_PIPE_FD };
+        const struct brief *brief = brief_read();
         int r, code = 2;
 
-        keeper.brief = brief_read();
-        if (!keeper.brief) {
+        if (!brief) {
                 log_error("keeper.failed", "it is started by mayflyd alone");
                 return code;
         }
-        keeper.janitor_pid = keeper.brief->janitor_pid;
-        keeper.janitor_fd = BRIEF_PIPE_FD;
-        log_set_level(keeper.brief->log_level);
+        keeper.brief = brief;
+        keeper.janitor_pid = brief->janitor_pid;
+        log_set_level(brief->log_level);
         r = keeper_open_loop(&keeper);
         if (r == 0)
                 r = keeper_add_children(&keeper);
         if (r == 0)
                 r = keeper_open_groups(&keeper);
         if (r == 0) {
-                log_info("keeper.up", "slots=%u pid=%d", keeper.brief->n_slots, getpid());
+                log_info("keeper.up", "slots=%u pid=%d", brief->n_slots, getpid());
                 code = keeper_run(&keeper);
         } else {
                 log_error("keeper.failed", "error=\"%s\"", strerror(-r));
