@@ -357,8 +357,8 @@ static void body_cgroup(void)
                 usleep(10000);
         }
         CHECK(refusals == 1);
-        CHECK(cpu_us >= 200000 && cpu_us < 2000000); /* of children that nobody waits for */
-        CHECK(counts[BRIEF_PEAK] > 0);
+        CHECK(cpu_us >= 200000 && cpu_us < 2000000);           /* of children that nobody waits for */
+        CHECK(counts[BRIEF_PEAK] > 0 || cgroups.version == 2); /* v2 starts it anew since 6.12 */
 
         /* Five processes are still in there: the janitor ends them. */
         char list[BRIEF_TREES * BRIEF_PATH] = "";
