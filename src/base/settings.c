@@ -454,13 +454,14 @@ int settings_load(int argc, char **argv, char **environment, const char *env_fil
 
 int settings_load_strings(int fd, struct settings *ret_settings, char *error, size_t error_size)
 {
-        char text[65536], *pairs[ARRAY_SIZE(table) + 1], *no_flags[] = { NULL };
+        char text[SETTINGS_BYTES_MAX + 2], *pairs[ARRAY_SIZE(table) + 1], *no_flags[] = { NULL };
         ssize_t length = pread(fd, text, sizeof text - 1, 0);
         size_t n = 0;
 
         *ret_settings = (struct settings){ 0 };
-        if (length < 0)
-                return fail(error, error_size, "the settings cannot be read: %s", strerror(errno));
+        if (length < 0 || (size_t)length == sizeof text - 1)
+                return fail(error, error_size, "the settings cannot be read whole: %s",
+                        length < 0 ? strerror(errno) : "they are too long");
         text[length] = 0;
         for (char *pair = text; pair < text + length && n < ARRAY_SIZE(table); pair += strlen(pair) + 1)
                 pairs[n++] = pair;

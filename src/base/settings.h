@@ -65,6 +65,7 @@ enum { SETTINGS_HELP = 1, SETTINGS_VERSION = 2, SETTINGS_MARKDOWN = 3 };
  */
 int settings_load(int argc, char **argv, char **environment, const char *env_file,
         struct settings *ret_settings, char *error, size_t error_size);
+enum { SETTINGS_BYTES_MAX = 65534 }; /* of that file */
 /* The same from a file that holds NAME=value strings, each with its NUL, read from its start. */
 int settings_load_strings(int fd, struct settings *ret_settings, char *error, size_t error_size);
 void settings_deinit(struct settings *settings);

@@ -113,6 +113,8 @@ static void template_list_inherited(void)
 /* No line of one may be the same line of the other. */
 static bool outputs_differ(const char *a, const char *b)
 {
+        if (!*a || !*b)
+                return false; /* nothing was drawn at all */
         while (*a && *b) {
                 size_t length_a = strcspn(a, "\n"), length_b = strcspn(b, "\n");
 
@@ -196,7 +198,7 @@ static void cell_close_inherited(const struct enter_slot *slot)
 
 /* In the child: from here on it is a cell, or nothing. The channel is at 3 only once descriptors were moved.
  */
-static void cell_become(const struct enter_slot *slot)
+static void cell_become(const struct enter_slot *slot, bool is_selftest)
 {
         struct frame_wall report = { 0 };
         int r;
@@ -208,6 +210,8 @@ static void cell_become(const struct enter_slot *slot)
 
                 report.error = r;
                 dprintf(slot->errors, "wall %u could not be raised: %s\n", report.wall, strerror(-r));
+                if (is_selftest)
+                        _exit(EXIT_BROKEN);
                 _exit(writev(slot->channel, parts, 2) < 0 ? EXIT_BROKEN : EXIT_BROKEN - 1);
         }
         cell_close_inherited(slot);
@@ -243,7 +247,7 @@ static int template_fork(const struct template_fork *request, struct enter_slot 
                         template.hooks->before_fork();
                 pid = fork();
                 if (pid == 0) {
-                        cell_become(slot);
+                        cell_become(slot, request->selftest);
                         return 1;
                 }
                 if (pid < 0)

@@ -1,7 +1,7 @@
 /*
  * mayfly-janitor: cgroup directories are files, and a keeper that was killed cannot remove its own. Started
  * by mayflyd, and again by the keeper should it die; it has root's rights, reads nothing and obeys nobody: it
- * waits for the end of a pipe. wire/janitor.h tells its arguments.
+ * waits until nobody holds it back. wire/janitor.h tells its arguments.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -73,6 +73,7 @@ static bool remove_trees(char **paths)
 
 int main(int argc, char **argv)
 {
+        sigset_t all;
         char byte;
 
         if (argc < 2) {
@@ -80,8 +81,10 @@ int main(int argc, char **argv)
                 return 2;
         }
         setsid();
-        close_range(JANITOR_PIPE_FD + 1, ~0u, 0);
-        while (read(JANITOR_PIPE_FD, &byte, 1) < 0 && errno == EINTR)
+        sigfillset(&all);
+        sigprocmask(SIG_BLOCK, &all, NULL);
+        close_range(JANITOR_HOLD_FD + 1, ~0u, 0);
+        while (read(JANITOR_HOLD_FD, &byte, 1) < 0 && errno == EINTR)
                 ;
         for (int attempt = 0; !remove_trees(argv + 2); attempt++) {
                 if (attempt == ATTEMPTS) {

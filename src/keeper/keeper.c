@@ -21,7 +21,6 @@
 #include "base/macros.h"
 #include "sandbox/child.h"
 #include "sandbox/rootfs.h"
-#include "wire/janitor.h"
 #include "wire/packet.h"
 
 enum { DRAIN_EXTRA_US = 5000000, SEND_BUFFER = 4 << 20, MESSAGE_MAX = 512 };
@@ -107,6 +106,8 @@ static void child_hear(struct keeper *keeper, struct child *child)
 
         if (r == PACKET_AGAIN)
                 return;
+        for (size_t i = 0; r == 0 && i < n_fds; i++) /* closing it must not wait */
+                setsockopt(fds[i], SOL_SOCKET, SO_LINGER, &(struct linger){ 0 }, sizeof(struct linger));
         if (r == 0)
                 r = child_serve(keeper, child, message, length, fds, n_fds);
         if (r != 0)
@@ -155,26 +156,12 @@ static void keeper_drain(struct keeper *keeper)
 
 /* --- the loop --- */
 
-/* Without a janitor, what a killed keeper leaves stays until the next mayflyd sweeps. */
-static void keeper_restart_janitor(struct keeper *keeper)
-{
-        int r;
-
-        fd_closep(&keeper->janitor_fd);
-        keeper->janitor_pid = 0;
-        r = janitor_start(
-                BRIEF_JANITOR_FD, keeper->brief->janitor, &keeper->janitor_pid, &keeper->janitor_fd);
-        log_warn("janitor.down", "started anew: %s", r < 0 ? strerror(-r) : "yes");
-}
-
 static void keeper_reap(struct keeper *keeper)
 {
         int status;
         pid_t pid;
 
         while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-                if (pid == keeper->janitor_pid)
-                        keeper_restart_janitor(keeper);
                 for (size_t i = 0; i < keeper->n_children; i++) {
                         struct child *child = keeper->children[i];
 
@@ -225,6 +212,7 @@ int keeper_run(struct keeper *keeper)
 {
         int r = 0;
 
+        keeper_reap(keeper); /* a janitor that has died before SIGCHLD was listened for */
         while (r >= 0) {
                 struct epoll_event event;
                 int wait_ms = keeper_tick(keeper);

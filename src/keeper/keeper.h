@@ -51,10 +51,9 @@ struct keeper {
         const struct brief *brief;
         int epoll;
         int signals;
-        int janitor_fd; /* closing it lets the janitor clean up */
-        pid_t janitor_pid;
         struct group groups[GROUPS]; /* by enum group_name */
 
+        struct child janitor; /* hanging up lets it clean up */
         struct child server;
         uint64_t server_started_us;
         struct template *templates; /* RUNTIME_COUNT */

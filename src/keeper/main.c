@@ -10,17 +10,22 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/fd.h"
+#include "base/clock.h"
 #include "base/log.h"
+#include "base/macros.h"
 #include "keeper/keeper.h"
 #include "keeper/server_process.h"
 #include "keeper/slot.h"
 #include "keeper/template.h"
+#include "wire/janitor.h"
+
+enum { JANITOR_RETRY_US = 200000 };
 
 /* NULL: it is not what mayflyd of this build has written. */
 static const struct brief *brief_read(void)
@@ -44,6 +49,7 @@ static int keeper_open_loop(struct keeper *keeper)
         sigset_t signals;
 
         signal(SIGPIPE, SIG_IGN);
+        signal(SIGCHLD, SIG_DFL);
         sigemptyset(&signals);
         sigaddset(&signals, SIGCHLD);
         sigaddset(&signals, SIGINT);
@@ -64,6 +70,36 @@ static int keeper_open_groups(struct keeper *keeper)
         return r;
 }
 
+/* Not to die with the keeper is what it is for. */
+static void __attribute__((noreturn))
+janitor_main(struct keeper *keeper, struct child *janitor _unused_, int socket)
+{
+        const char *arguments[BRIEF_LIST];
+        char *const environment[] = { NULL };
+
+        brief_words(keeper->brief->janitor, arguments);
+        if (prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0) == 0 && dup2(socket, JANITOR_HOLD_FD) >= 0)
+                fexecve(BRIEF_JANITOR_FD, (char *const *)arguments, environment);
+        _exit(1);
+}
+
+static void janitor_lost(struct keeper *keeper, struct child *janitor, const char *why)
+{
+        log_warn("janitor.down", "why=\"%s\"", why);
+        child_hang_up(keeper, janitor);
+        janitor->wake_us = clock_us() + JANITOR_RETRY_US;
+}
+
+static void janitor_wake(struct keeper *keeper, struct child *janitor)
+{
+        if (janitor->pid == 0 && child_start(keeper, janitor) < 0)
+                janitor->wake_us = clock_us() + JANITOR_RETRY_US;
+}
+
+static const struct child_kind janitor_kind = {
+        .body = janitor_main, .lost = janitor_lost, .wake = janitor_wake
+};
+
 static int keeper_add_children(struct keeper *keeper)
 {
         uint32_t n_slots = keeper->brief->n_slots;
@@ -72,9 +108,12 @@ static int keeper_add_children(struct keeper *keeper)
         keeper->templates = calloc(RUNTIME_COUNT, sizeof *keeper->templates);
         keeper->slots = calloc(n_slots, sizeof *keeper->slots);
         /* NOLINTNEXTLINE(bugprone-sizeof-expression): pointers it is */
-        keeper->children = calloc(1 + RUNTIME_COUNT + n_slots, sizeof *keeper->children);
+        keeper->children = calloc(2 + RUNTIME_COUNT + n_slots, sizeof *keeper->children);
         if (!keeper->templates || !keeper->slots || !keeper->children)
                 return -ENOMEM;
+        child_add(keeper, &keeper->janitor, &janitor_kind);
+        keeper->janitor.pid = keeper->brief->janitor_pid;
+        keeper->janitor.fd = BRIEF_PIPE_FD;
         child_add(keeper, &keeper->server, &server_kind);
         for (int i = 0; i < RUNTIME_COUNT; i++)
                 template_add(keeper, i);
@@ -83,19 +122,19 @@ static int keeper_add_children(struct keeper *keeper)
         return r;
 }
 
-/* Ends every child and waits for it; the janitor last, since it clears up behind the others. */
+/* Ends every child and waits for it; the janitor is let go last, since it clears up behind the others. */
 static void keeper_end(struct keeper *keeper)
 {
-        for (size_t i = 0; i < keeper->n_children; i++)
+        for (size_t i = keeper->n_children; i-- > 1;)
                 child_end(keeper, keeper->children[i]);
-        fd_closep(&keeper->janitor_fd);
+        child_hang_up(keeper, &keeper->janitor);
         while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
                 ;
 }
 
 int main(void)
 {
-        static struct keeper keeper = { .janitor_fd = BRIEF_PIPE_FD };
+        static struct keeper keeper;
         const struct brief *brief = brief_read();
         int r, code = 2;
 
@@ -104,7 +143,6 @@ int main(void)
                 return code;
         }
         keeper.brief = brief;
-        keeper.janitor_pid = brief->janitor_pid;
         log_set_level(brief->log_level);
         r = keeper_open_loop(&keeper);
         if (r == 0)

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -58,6 +59,18 @@ server_main(struct keeper *keeper, struct child *child _unused_, int control)
         _exit(1);
 }
 
+/* A channel and two pipes, whose closing waits for nobody. */
+static bool fds_are_harmless(const int *fds)
+{
+        socklen_t size = sizeof(int);
+        struct stat output, errors;
+        int domain = 0;
+
+        return getsockopt(fds[0], SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX &&
+               fstat(fds[1], &output) == 0 && S_ISFIFO(output.st_mode) && fstat(fds[2], &errors) == 0 &&
+               S_ISFIFO(errors.st_mode);
+}
+
 static int server_asks_start(
         struct keeper *keeper, struct child *child _unused_, const void *message, const int *fds)
 {
@@ -65,7 +78,7 @@ static int server_asks_start(
         struct slot_request request = { .cell = start->cell, .runtime = start->runtime };
 
         memcpy(request.fds, fds, sizeof request.fds);
-        if (start->runtime < RUNTIME_COUNT && !slot_find_cell(keeper, start->cell)) {
+        if (start->runtime < RUNTIME_COUNT && fds_are_harmless(fds) && !slot_find_cell(keeper, start->cell)) {
                 slot_request(keeper, &request);
                 return 0;
         }

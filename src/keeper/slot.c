@@ -25,11 +25,13 @@ static bool slot_is_busy(const struct slot *slot)
         return slot->state == SLOT_STARTING || slot->state == SLOT_RUNNING;
 }
 
-struct slot *slot_find_ticket(struct keeper *keeper, uint64_t ticket)
+struct slot *slot_find_ticket(struct keeper *keeper, enum runtime runtime, uint64_t ticket)
 {
         for (uint32_t i = 0; i < keeper->brief->n_slots; i++) {
-                if (slot_is_busy(&keeper->slots[i]) && keeper->slots[i].ticket == ticket)
-                        return &keeper->slots[i];
+                struct slot *slot = &keeper->slots[i];
+
+                if (slot_is_busy(slot) && slot->now.runtime == runtime && slot->ticket == ticket)
+                        return slot;
         }
         return NULL;
 }
@@ -77,7 +79,7 @@ static void slot_report(struct keeper *keeper, const struct slot_request *reques
         done.cell = request->cell;
         if (request->selftest)
                 template_test_done(keeper, request->runtime, &done);
-        else
+        else if (request->cell)
                 server_tell(keeper, &done, sizeof done);
 }
 
@@ -183,8 +185,9 @@ void slots_dispatch(struct keeper *keeper)
 
 static void slot_kill(struct slot *slot)
 {
+        if (!slot->killed)
+                slot->anchor.wake_us = clock_us() + FORK_TIMEOUT_US;
         slot->killed = true;
-        slot->anchor.wake_us = clock_us() + FORK_TIMEOUT_US;
         syscall(SYS_pidfd_send_signal, slot->first_pidfd, SIGKILL, NULL, 0);
 }
 
@@ -207,7 +210,8 @@ void slots_forget_server(struct keeper *keeper)
                         slot_refuse(keeper, slot);
                 if (slot_is_busy(slot) && !slot->now.selftest) {
                         slot_kill(slot);
-                        slot->now.cell = 0; /* the next server counts from 1 again */
+                        slot->now.cell =
+                                0; /* nobody waits for its end, and the next server counts from 1 again */
                 }
         }
 }

@@ -50,8 +50,8 @@ void slot_kill_cell(struct keeper *keeper, uint64_t cell);
 /* The server has died: ends all its cells, and tells nobody. */
 void slots_forget_server(struct keeper *keeper);
 
-/* The slot of a cell that starts or runs, by its ticket; or NULL. */
-struct slot *slot_find_ticket(struct keeper *keeper, uint64_t ticket);
+/* The slot of a cell of this runtime that starts or runs, by its ticket; or NULL. */
+struct slot *slot_find_ticket(struct keeper *keeper, enum runtime runtime, uint64_t ticket);
 /* The slot of what the server calls by this name, a cell or the wish for one; or NULL. */
 struct slot *slot_find_cell(struct keeper *keeper, uint64_t cell);
 /* Its template has forked the cell. */

@@ -166,15 +166,16 @@ static int template_says_ready(
 /* --- its cells --- */
 
 static int template_says_forked(
-        struct keeper *keeper, struct child *child _unused_, const void *message, const int *fds _unused_)
+        struct keeper *keeper, struct child *child, const void *message, const int *fds _unused_)
 {
         const struct template_forked *forked = message;
-        struct slot *slot = slot_find_ticket(keeper, forked->cell);
+        struct template *template = container_of(child, struct template, child);
+        struct slot *slot = slot_find_ticket(keeper, template->runtime, forked->cell);
 
         if (slot)
                 slot_forked(slot);
         if (slot && forked->error < 0) {
-                log_warn("cell.unborn", "runtime=%s error=\"%s\"", template_name(keeper, slot->now.runtime),
+                log_warn("cell.unborn", "runtime=%s error=\"%s\"", template_name(keeper, template->runtime),
                         strerror(-forked->error));
                 slot_end_cell(keeper, slot, (struct keeper_done){ .outcome = CELL_LOST });
         }
@@ -183,10 +184,11 @@ static int template_says_forked(
 }
 
 static int template_says_exited(
-        struct keeper *keeper, struct child *child _unused_, const void *message, const int *fds _unused_)
+        struct keeper *keeper, struct child *child, const void *message, const int *fds _unused_)
 {
         const struct template_exited *exited = message;
-        struct slot *slot = slot_find_ticket(keeper, exited->cell);
+        struct template *template = container_of(child, struct template, child);
+        struct slot *slot = slot_find_ticket(keeper, template->runtime, exited->cell);
         struct keeper_done done = { .cpu_us = exited->cpu_us };
 
         done.outcome = WIFEXITED(exited->status) ? CELL_EXITED : CELL_SIGNALED;

@@ -20,7 +20,8 @@ pid_t child_fork(void)
                 _exit(1);
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
-        signal(SIGPIPE, SIG_DFL);
+        for (int number = 1; number < NSIG; number++) /* execve(2) would hand on what is ignored */
+                signal(number, SIG_DFL);
         return 0;
 }
 

@@ -39,7 +39,7 @@ int data_dir_open(
                 return -EINVAL;
         }
         fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0 || fchown(fd, uid, uid) < 0) {
+        if (fd < 0) {
                 snprintf(error, error_size, "DATA_DIR=%s cannot be used: %s", path, strerror(errno));
                 return -EINVAL;
         }
@@ -48,6 +48,10 @@ int data_dir_open(
                         "DATA_DIR=%s is in use by another mayfly; stop that one, or choose another directory",
                         path);
                 return -EBUSY;
+        }
+        if (fchown(fd, uid, uid) < 0) {
+                snprintf(error, error_size, "DATA_DIR=%s cannot be used: %s", path, strerror(errno));
+                return -EINVAL;
         }
         data_take_over(fd, uid);
         found = realpath(path, NULL);

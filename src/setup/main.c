@@ -30,14 +30,17 @@
 #include "setup/data_dir.h"
 #include "setup/host_cgroup.h"
 #include "setup/interpreter.h"
+#include "setup/janitor_start.h"
 #include "setup/listen.h"
 #include "setup/root_build.h"
 #include "wire/brief.h"
-#include "wire/janitor.h"
 #include "wire/runtime.h"
 
 enum { EXIT_SETTINGS = 2, ERROR_SIZE = 512 };
-enum { SLOTS_EXTRA = 2 }; /* so that a slot being cleaned does not delay the next call */
+/* Beyond those that calls need: so that a slot being cleaned does not delay the next call, nor calls a
+ * self-test. */
+enum { SLOTS_EXTRA = 4 };
+enum { FILES_PER_SLOT = 16, FILES_ELSE = 64 }; /* that the keeper has open */
 enum { N_FDS = BRIEF_FDS_END - BRIEF_FD };
 
 struct setup {
@@ -127,7 +130,6 @@ static int prepare_privileges(struct setup *setup)
                 r = capabilities_bound(capability_keeper_set);
         if (r == 0)
                 r = capabilities_keep(permitted & capability_keeper_set, 0);
-        /* A slot takes some ten descriptors. */
         if (r == 0 && getrlimit(RLIMIT_NOFILE, &files) == 0) {
                 files.rlim_cur = files.rlim_max;
                 setrlimit(RLIMIT_NOFILE, &files);
@@ -246,10 +248,18 @@ static int prepare_groups(struct setup *setup)
                 .cpus_milli = settings->max_cpus_milli,
         };
         static const char *const others[] = { "server", "templates", "anchors" };
+        struct rlimit files;
+        uint32_t wanted;
         char name[32];
         int r = 0;
 
         setup->brief.n_slots = settings->max_containers + 2 * settings->spare_cells + SLOTS_EXTRA;
+        wanted = setup->brief.n_slots * FILES_PER_SLOT + FILES_ELSE;
+        if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < wanted)
+                return fail(setup, -EMFILE,
+                        "MAX_CONTAINERS=%u takes %u open files, and the limit is %llu; raise it (ulimit -n, "
+                        "LimitNOFILE=), or lower MAX_CONTAINERS or SPARE_CELLS",
+                        settings->max_containers, wanted, (unsigned long long)files.rlim_cur);
         for (size_t i = 0; r == 0 && i < ARRAY_SIZE(others); i++)
                 r = host_cgroups_add(&setup->cgroups, others[i], NULL);
         for (uint32_t i = 0; r == 0 && i < setup->brief.n_slots; i++) {
@@ -283,7 +293,8 @@ static int prepare_templates(struct setup *setup)
                 r = root_build(setup->brief.root, &binds, settings->uid_base + UID_CELLS,
                         setup->brief.n_slots, setup->error, sizeof setup->error);
         root_binds_deinit(&binds);
-        return r;
+        return r < 0 && !setup->error[0] ? fail(setup, r, "cannot prepare the templates: %s", strerror(-r))
+                                         : r;
 }
 
 /* What each process of a cell may use, laid on its template and inherited; what the whole cell may use is its
@@ -325,7 +336,9 @@ static int prepare_settings(struct setup *setup)
         file = open_memstream(&text, &length);
         for (char **pair = pairs; file && pair && *pair; pair++)
                 fwrite(*pair, 1, strlen(*pair) + 1, file);
-        if (file && fclose(file) == 0 && pairs)
+        if (file && fclose(file) == 0 && length > SETTINGS_BYTES_MAX)
+                r = -E2BIG;
+        else if (file && pairs)
                 r = memory_file("mayfly-settings", text, length, setup_fd(setup, BRIEF_SETTINGS_FD));
         settings_environment_free(pairs);
         free(text);
@@ -361,7 +374,10 @@ static int become_keeper(struct setup *setup)
                         return fail(setup, -ENOMEM, "out of memory");
         }
         snprintf(path, sizeof path, "%s/keeper/mayfly-keeper", setup->library);
-        r = child_keep_fds(setup->fds, N_FDS);
+        r = capabilities_bound(
+                capability_keeper_set & ~(BIT(CAP_CHOWN) | BIT(CAP_FOWNER) | BIT(CAP_NET_BIND_SERVICE)));
+        if (r == 0)
+                r = child_keep_fds(setup->fds, N_FDS);
         if (r == 0) {
                 execve(path, arguments, environment);
                 r = -errno;
@@ -371,7 +387,12 @@ static int become_keeper(struct setup *setup)
 
 static int setup_run(struct setup *setup)
 {
-        int r = 0;
+        int r = 0, null;
+
+        do
+                null = open("/dev/null", O_RDWR);
+        while (null >= 0 && null <= STDERR_FILENO);
+        close(null);
 
         log_set_level(setup->settings.log_level);
         for (size_t i = 0; i < N_FDS; i++)

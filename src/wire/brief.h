@@ -78,8 +78,8 @@ struct brief {
         } rlimits[BRIEF_LIMITS]; /* of templates and cells */
         char root[BRIEF_PATH];   /* where the cells' root is mounted, in the keeper's mount namespace */
         char data_dir[BRIEF_PATH];
-        char environment[BRIEF_WORDS];          /* of templates: as of brief_runtime.arguments */
-        char janitor[BRIEF_TREES * BRIEF_PATH]; /* the arguments of mayfly-janitor, likewise */
+        char environment[BRIEF_WORDS];                /* of templates: as of brief_runtime.arguments */
+        char janitor[(BRIEF_TREES + 2) * BRIEF_PATH]; /* the arguments of mayfly-janitor, likewise */
         struct brief_cgroups cgroups;
         struct brief_runtime runtimes[RUNTIME_COUNT];
 };

@@ -3,12 +3,13 @@
 import os
 import socket
 import shutil
+import signal
 import subprocess
 import tempfile
 
 import pytest
 
-from host import DAEMON, ROOT, environment, free_port
+from host import DAEMON, ROOT, environment, eventually, free_port
 
 
 def start(directory, *arguments, timeout=20, **settings):
@@ -151,6 +152,50 @@ def test_flag_wins_over_env_file_and_that_over_the_environment(own):
     assert mayfly.python("#" * 301).status == 413
     assert mayfly.post("/run-now", b" " * 3072).status == 400
     assert mayfly.post("/run-now", b" " * 3073).status == 413
+    mayfly.stop()
+
+
+def test_too_few_open_files_are_told_with_the_cure(own):
+    mayfly = own(RUNTIMES="fake", MAX_CONTAINERS=64)
+    mayfly.wrapper = ["sh", "-c", 'ulimit -n 256 && exec "$@"', "sh"]
+    mayfly.start(wait=False)
+    assert mayfly.keeper.wait(60) == 2
+    assert "MAX_CONTAINERS=64 takes" in mayfly.log() and "ulimit -n" in mayfly.log()
+    mayfly.assert_gone()
+
+
+def test_settings_that_are_too_long_are_refused(own):
+    mayfly = own(RUNTIMES="fake", AUTH_TOKEN=",".join(f"token-number-{n:05}" for n in range(4000)))
+    mayfly.start(wait=False)
+    assert mayfly.keeper.wait(60) == 2
+    assert "settings" in mayfly.log()
+    mayfly.assert_gone()
+
+
+def test_data_of_a_running_mayfly_stays_its_own(own, tmp_path):
+    first = own(RUNTIMES="fake", DATA_DIR=str(tmp_path / "shared")).start()
+    second = own(RUNTIMES="fake", DATA_DIR=str(tmp_path / "shared"))
+    second.start(wait=False)
+    assert second.keeper.wait(60) == 2
+    assert "in use" in second.log()
+    assert os.stat(tmp_path / "shared").st_uid == first.uid_base
+    os.kill(first.pid_of("server"), signal.SIGKILL)
+    first.wait_ready()
+    assert first.upload("f", "python", "print 1").status == 200
+    first.stop()
+
+
+def test_a_starter_without_manners_is_forgiven(own):
+    """SIGCHLD ignored, standard descriptors closed: both are inherited through execve(2)."""
+    mayfly = own(RUNTIMES="fake")
+    code = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.close(0); os.close(1); os.execv(sys.argv[1], sys.argv[1:])"
+    mayfly.wrapper = ["/usr/bin/python3", "-c", code]
+    mayfly.start()
+    assert mayfly.python("print 1").data == 1
+    os.kill(mayfly.pid_of("server"), signal.SIGKILL)
+    eventually(lambda: "server.down" in mayfly.log(), mayfly.log)
+    mayfly.wait_ready()
+    assert mayfly.python("print 2").data == 2
     mayfly.stop()
 
 

@@ -25,6 +25,7 @@ def faulty(own, directory, fault):
 @pytest.mark.parametrize("fault, words", [
     ("failing", ["template.selftest", "code=3", "its self-test cell failed"]),
     ("copied", ["two of its cells drew the same random numbers"]),
+    ("silent", ["two of its cells drew the same random numbers"]),
     ("dying", ["template.down"]),
 ])  # fmt: skip
 def test_an_interpreter_that_fails_its_self_test_is_refused_with_words(own, tmp_path, fault, words):

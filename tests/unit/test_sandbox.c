@@ -35,7 +35,7 @@
 #include "sandbox/wall.h"
 #include "setup/brief_write.h"
 #include "setup/host_cgroup.h"
-#include "wire/janitor.h"
+#include "setup/janitor_start.h"
 
 /* Runs the body in a child; a check that fails ends it. */
 #define CHECK(condition)                                                                                     \
@@ -361,7 +361,7 @@ static void body_cgroup(void)
         CHECK(counts[BRIEF_PEAK] > 0 || cgroups.version == 2); /* v2 starts it anew since 6.12 */
 
         /* Five processes are still in there: the janitor ends them. */
-        char list[BRIEF_TREES * BRIEF_PATH] = "";
+        char list[(BRIEF_TREES + 2) * BRIEF_PATH] = "";
         int program = open(getenv("MAYFLY_JANITOR"), O_RDONLY | O_CLOEXEC), pipe_fd = -1, status = -1;
         pid_t janitor = 0;
 

@@ -1,22 +1,19 @@
-#include "wire/janitor.h"
+#include "setup/janitor_start.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include "wire/brief.h"
+#include "wire/janitor.h"
 
 static void __attribute__((noreturn)) janitor_execute(int program, const char *list, int pipe_fd)
 {
         const char *arguments[BRIEF_LIST], *environment[] = { NULL };
-        sigset_t all;
 
         brief_words(list, arguments);
-        sigfillset(&all);
-        sigprocmask(SIG_SETMASK, &all, NULL);
-        program = fcntl(program, F_DUPFD, JANITOR_PIPE_FD + 1);
-        if (program >= 0 && dup2(pipe_fd, JANITOR_PIPE_FD) >= 0)
+        program = fcntl(program, F_DUPFD_CLOEXEC, JANITOR_HOLD_FD + 1);
+        if (program >= 0 && dup2(pipe_fd, JANITOR_HOLD_FD) >= 0)
                 fexecve(program, (char *const *)arguments, (char *const *)environment);
         _exit(1);
 }
