@@ -80,16 +80,26 @@ static const struct setting table[] = {
         /* admission */
         { "QUEUE_MAX", KIND_COUNT, AT(queue_max), "1024", 0, 1e6,
                 "calls that may wait for a place; beyond, 429" },
+        { "QUEUE_MAX_SIZE", KIND_SIZE, AT(queue_max_bytes), "256m", 1024, 1e12,
+                "bytes of script and input that waiting calls may hold together; beyond, 429" },
         { "QUEUE_TIMEOUT", KIND_SECONDS, AT(queue_timeout_ms), "60", 0.01, 86400,
                 "longest wait for a place, seconds; beyond, 429" },
         { "SPARE_CELLS", KIND_COUNT, AT(spare_cells), "1", 0, 256,
                 "fresh cells kept waiting for each language, at most" },
         { "CACHE_MAX_SIZE", KIND_SIZE, AT(cache_max_bytes), "64m", 0, 1e12,
                 "bytes of functions kept in the server's memory" },
+        /* streams and kept calls */
+        { "STREAM_PING", KIND_SECONDS, AT(stream_ping_ms), "15", 0.01, 3600,
+                "between two comments that keep a silent event stream open, seconds" },
+        { "CALLS_KEEP", KIND_SECONDS, AT(calls_keep_ms), "300", 0, 86400,
+                "that a finished call can be asked for at /calls/{id}, and that an Idempotency-Key is "
+                "remembered, seconds" },
+        { "CALLS_KEEP_SIZE", KIND_SIZE, AT(calls_keep_bytes), "64m", 0, 1e12,
+                "bytes of finished calls kept in the server's memory; the oldest leave first" },
         /* HTTP */
         { "BODY_MAX_SIZE", KIND_SIZE, AT(body_max_bytes), "8m", 1024, 1024 * MIB,
                 "bytes of a request body; beyond, 413" },
-        { "HTTP_MAX_CONNECTIONS", KIND_COUNT, AT(http_connections_max), "1024", 1, 1e6,
+        { "HTTP_MAX_CONNECTIONS", KIND_COUNT, AT(http_connections_max), "4096", 1, 1e6,
                 "open connections; beyond, 503" },
         { "HTTP_MAX_HEADER_SIZE", KIND_SIZE, AT(http_header_max_bytes), "32k", 1024, MIB,
                 "bytes of request line and headers; beyond, 431" },

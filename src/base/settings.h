@@ -30,7 +30,11 @@ struct settings {
         uint64_t body_max_bytes;
         uint32_t timeout_script_ms;
         uint32_t queue_max;
+        uint64_t queue_max_bytes; /* of script and input of the calls that wait */
         uint32_t queue_timeout_ms;
+        uint32_t stream_ping_ms;
+        uint32_t calls_keep_ms;
+        uint64_t calls_keep_bytes;
         uint32_t spare_cells; /* waiting cells kept per language */
         uint64_t cache_max_bytes;
 

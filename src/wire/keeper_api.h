@@ -34,10 +34,12 @@ enum keeper_message_type {
         /* server to keeper */
         KEEPER_START = 1,
         KEEPER_KILL = 2,
+        KEEPER_LIMIT = 3,
         /* keeper to server */
         KEEPER_DONE = 64,
         KEEPER_RUNTIME = 65,
         KEEPER_DRAIN = 66, /* accept nothing new, finish what runs, exit with 0 */
+        KEEPER_LIMITED = 67,
 };
 
 /* Fork a cell of this runtime. It waits for its FRAME_CALL on the channel (wire/guest_api.h). */
@@ -51,6 +53,28 @@ struct keeper_start {
 struct keeper_kill {
         uint32_t type;
         uint32_t padding;
+        uint64_t cell;
+};
+
+/*
+ * Sent before a call is handed over: lowers the limits of this one cell below those of the settings (0: leaves
+ * one as it is; never raises one), and starts its usage anew, so that KEEPER_DONE tells of the call and not of
+ * the cell's start. Answered by KEEPER_LIMITED when the limits hold; for a cell that is not forked yet, after
+ * the fork. No answer for an unknown cell, or one that ends meanwhile: its KEEPER_DONE is on the way.
+ */
+struct keeper_limit {
+        uint32_t type;
+        uint32_t processes;
+        uint64_t cell;
+        uint64_t memory_bytes;
+        uint64_t tmp_bytes;
+        uint32_t cpus_milli; /* CPU share, thousandths of a core */
+        uint32_t padding;
+};
+
+struct keeper_limited {
+        uint32_t type;
+        int32_t error; /* 0, or negative errno: the call must not be handed over */
         uint64_t cell;
 };
 
