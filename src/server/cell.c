@@ -29,40 +29,6 @@
 
 enum { READ_CHUNK = 65536, OUTPUT_TURN_BYTES = 4 * READ_CHUNK };
 
-/* What a cell may say, in which phase, and how long it may be. */
-static const struct frame_rule {
-        enum frame_kind kind;
-        enum cell_phase phase;
-        size_t shortest;
-        size_t longest; /* FRAME_RESULT, FRAME_COMPILED: by the settings, see frame_longest() */
-} rules[] = {
-        { FRAME_READY, CELL_STARTING, 0, 0 },
-        { FRAME_WALL, CELL_STARTING, sizeof(struct frame_wall), sizeof(struct frame_wall) },
-        { FRAME_RESULT, CELL_READY, 1, 0 },
-        { FRAME_NOTHING, CELL_READY, 0, 0 },
-        { FRAME_ERROR, CELL_READY, 2, 1024 * 1024 },
-        { FRAME_SYNTAX, CELL_READY, 2, 1024 * 1024 },
-        { FRAME_COMPILED, CELL_READY, sizeof(struct frame_compiled), 0 },
-};
-
-static size_t frame_longest(const struct cells *cells, const struct frame_rule *rule)
-{
-        if (rule->kind == FRAME_RESULT)
-                return cells->settings->output_max_bytes;
-        if (rule->kind == FRAME_COMPILED) /* JavaScript, and a map that holds the source again */
-                return 8 * cells->settings->code_max_bytes + 1024 * 1024;
-        return rule->longest;
-}
-
-static size_t cell_inbox_limit(const struct cells *cells)
-{
-        size_t longest = 0;
-
-        for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
-                longest = MAX(longest, frame_longest(cells, &rules[i]));
-        return sizeof(struct frame_header) + longest + READ_CHUNK;
-}
-
 static void cell_tell(struct cell *cell, const struct cell_notice *notice)
 {
         if (cell->owner)
@@ -74,7 +40,7 @@ static void cell_tell(struct cell *cell, const struct cell_notice *notice)
 static void cell_stop_reading(struct cell *cell)
 {
         event_del(&cell->readable);
-        cell->phase = CELL_SPOKEN;
+        cell->frames.phase = CELL_SPOKEN;
 }
 
 static void cell_misbehave(struct cell *cell, const char *fault)
@@ -86,92 +52,46 @@ static void cell_misbehave(struct cell *cell, const char *fault)
         cell_tell(cell, &notice);
 }
 
-static const struct frame_rule *frame_rule(uint32_t kind)
+static void cell_take_event(struct cell *cell, enum frames_news news, const struct frames_event *event)
 {
-        for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
-                if (rules[i].kind == kind)
-                        return &rules[i];
-        }
-        return NULL;
-}
+        struct cell_notice notice = { .news = news == FRAMES_LARGE ? CELL_SENT_LARGE : CELL_SENT_FRAME,
+                .frame = event->kind,
+                .body = event->body,
+                .length = event->length };
 
-/* NULL: the frame may come now. */
-static const char *frame_fault(
-        const struct cell *cell, const struct frame_rule *rule, const struct frame_header *header)
-{
-        if (!rule)
-                return "a frame of unknown kind";
-        if (rule->phase != cell->phase)
-                return "a frame out of turn";
-        if (rule->phase == CELL_READY && !cell->has_call)
-                return "an answer without a call";
-        if (header->length < rule->shortest)
-                return "a frame too short";
-        if (header->length > frame_longest(cell->cells, rule) && rule->kind != FRAME_RESULT)
-                return "a frame too long";
-        return NULL;
-}
-
-static void cell_take_frame(struct cell *cell, uint32_t kind, const char *body, size_t length)
-{
-        struct cell_notice notice = {
-                .news = CELL_SENT_FRAME, .frame = kind, .body = body, .length = length
-        };
-
-        if (kind == FRAME_READY) {
-                cell->phase = CELL_READY;
-                bytes_drop(&cell->inbox, sizeof(struct frame_header));
+        if (news == FRAMES_READY) {
                 cell_tell(cell, &(struct cell_notice){ .news = CELL_IS_READY });
-                return;
-        }
-        cell_stop_reading(cell);
-        cell_tell(cell, &notice);
-        bytes_deinit(&cell->inbox);
-}
-
-/* One frame off the inbox; false if it is not all there yet, or must not come. */
-static bool cell_parse_frame(struct cell *cell)
-{
-        struct frame_header header;
-        const struct frame_rule *rule;
-        const char *fault;
-
-        memcpy(&header, cell->inbox.data, sizeof header);
-        rule = frame_rule(header.kind);
-        fault = frame_fault(cell, rule, &header);
-        if (fault) {
-                cell_misbehave(cell, fault);
-                return false;
-        }
-        if (header.length > frame_longest(cell->cells, rule)) {
+        } else if (news == FRAMES_FAULT) {
+                cell_misbehave(cell, event->fault);
+        } else {
                 cell_stop_reading(cell);
-                cell_tell(cell, &(struct cell_notice){ .news = CELL_SENT_LARGE });
-                return false;
+                cell_tell(cell, &notice);
+                frames_deinit(&cell->frames);
         }
-        if (cell->inbox.length - sizeof header < header.length)
-                return false;
-        cell_take_frame(cell, header.kind, cell->inbox.data + sizeof header, header.length);
-        return true;
 }
 
-static void cell_parse(struct cell *cell)
+static void cell_hear(struct cell *cell, const char *data, size_t length)
 {
-        while (cell->phase != CELL_SPOKEN && cell->inbox.length >= sizeof(struct frame_header) &&
-                cell_parse_frame(cell))
-                ;
+        struct frames_event event;
+        enum frames_news news;
+        size_t used;
+
+        while ((news = frames_read(&cell->frames, data, length, &used, &event)) != FRAMES_MORE) {
+                data += used;
+                length -= used;
+                cell_take_event(cell, news, &event);
+        }
 }
 
 /* Reads until there is nothing now. Bounded: the longest frame ends it. */
 void cell_read(struct cell *cell)
 {
-        while (cell->phase != CELL_SPOKEN && !cell->eof) {
-                ssize_t n = -1;
+        char chunk[READ_CHUNK];
 
-                if (bytes_reserve(&cell->inbox, READ_CHUNK) != 0) {
-                        cell_misbehave(cell, "no memory for its frame");
-                        return;
-                }
-                n = recv(cell->channel, cell->inbox.data + cell->inbox.length, READ_CHUNK, MSG_DONTWAIT);
+        while (cell->frames.phase != CELL_SPOKEN && !cell->eof) {
+                /* Descriptors that come along are dropped by the kernel: there is no room for them. */
+                ssize_t n = recv(cell->channel, chunk, sizeof chunk, MSG_DONTWAIT);
+
                 if (n < 0 && errno == EINTR)
                         continue;
                 if (n < 0 && errno == EAGAIN)
@@ -182,8 +102,7 @@ void cell_read(struct cell *cell)
                         event_del(&cell->readable);
                         return;
                 }
-                cell->inbox.length += (size_t)n;
-                cell_parse(cell);
+                cell_hear(cell, chunk, (size_t)n);
         }
 }
 
@@ -340,7 +259,7 @@ int cell_new(struct cells *cells, enum runtime runtime, struct cell **ret_cell)
         cell->id = ++cells->last_id;
         cell->born_us = clock_us();
         cell->channel = cell->pipes[CELL_STDOUT].fd = cell->pipes[CELL_STDERR].fd = -1;
-        bytes_init(&cell->inbox, cell_inbox_limit(cells));
+        frames_init(&cell->frames, cells->settings->output_max_bytes, cells->settings->code_max_bytes);
         bytes_init(&cell->outbox, SIZE_MAX / 2);
         list_init(&cell->spare);
         list_append(&cells->all, &cell->link);
@@ -368,14 +287,14 @@ void cell_free(struct cell *cell)
                 fd_closep(&cell->pipes[i].fd);
                 bytes_deinit(&cell->pipes[i].text);
         }
-        bytes_deinit(&cell->inbox);
+        frames_deinit(&cell->frames);
         bytes_deinit(&cell->outbox);
         free(cell);
 }
 
 bool cell_is_ready(const struct cell *cell)
 {
-        return cell->phase == CELL_READY;
+        return cell->frames.phase == CELL_READY;
 }
 
 /* Sends what the socket takes now; the rest goes to the outbox. */
@@ -414,7 +333,7 @@ int cell_call(struct cell *cell, const struct frame_call *call, const char *code
                 { (void *)input, call->input_length },
         };
 
-        cell->has_call = true;
+        cell->frames.has_call = true;
         for (size_t i = 0; i < CELL_STREAMS; i++) {
                 if (event_add(&cell->pipes[i].readable, NULL) < 0)
                         return error_trace(-ENOMEM);
@@ -446,8 +365,7 @@ void cell_kill(struct cell *cell)
 /* A cell that was killed may leave half a frame; one that ended by itself has broken the protocol. */
 static bool cell_left_half_a_frame(const struct cell *cell, const struct keeper_done *done)
 {
-        return cell->phase != CELL_SPOKEN && cell->inbox.length > 0 && done->outcome == CELL_EXITED &&
-               done->code == 0;
+        return frames_are_torn(&cell->frames) && done->outcome == CELL_EXITED && done->code == 0;
 }
 
 /* Its last words, then the news, then nothing. */
@@ -457,7 +375,7 @@ void cell_finish(struct cell *cell, const struct keeper_done *done)
                 cell_read(cell);
                 if (cell_left_half_a_frame(cell, done))
                         cell_misbehave(cell, "half a frame");
-                if (cell->has_call && !cell->muted && !cell->full && cell_drain(cell) == CELL_FULL)
+                if (cell->frames.has_call && !cell->muted && !cell->full && cell_drain(cell) == CELL_FULL)
                         cell_tell(cell, &(struct cell_notice){ .news = CELL_OUTPUT_FULL });
         }
         cell_tell(cell, &(struct cell_notice){ .news = CELL_IS_GONE, .done = done });

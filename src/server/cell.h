@@ -4,8 +4,8 @@
  * Cells as the server sees them: a channel for frames, two pipes for stdout and stderr, and a keeper that
  * starts and ends them. Spare ones wait ready, for each runtime as many as settings.spare_cells says.
  *
- * Nothing that a cell says is believed: its frames are checked against a table of what may come when, and how
- * long it may be. A cell that breaks it is killed, and its owner is told.
+ * Nothing that a cell says is believed: its frames are checked against a table (frame.c) of what may come
+ * when, and how long it may be. A cell that breaks it is killed, and its owner is told.
  */
 
 #include <stdbool.h>

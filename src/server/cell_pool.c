@@ -112,11 +112,12 @@ void cell_pool_look(struct cell *cell)
 
 static bool cell_pool_alive(struct cell *cell, bool must_be_ready)
 {
-        if (cell->phase == CELL_SPOKEN || cell->killed)
+        if (cell->frames.phase == CELL_SPOKEN || cell->killed)
                 return false;
         cell_read(cell);
         cell_pool_look(cell);
-        return !cell->killed && cell->phase != CELL_SPOKEN && (!must_be_ready || cell->phase == CELL_READY);
+        return !cell->killed && cell->frames.phase != CELL_SPOKEN &&
+               (!must_be_ready || cell->frames.phase == CELL_READY);
 }
 
 /* A ready one if there is one, otherwise one that will be ready sooner than a new one. */

@@ -8,8 +8,7 @@
 #include "base/bytes.h"
 #include "base/list.h"
 #include "server/cell.h"
-
-enum cell_phase { CELL_STARTING, CELL_READY, CELL_SPOKEN };
+#include "server/frame.h"
 
 struct cell_pipe {
         struct cell *cell;
@@ -25,15 +24,14 @@ struct cell {
         uint64_t id;
         uint64_t born_us; /* clock_us() */
         enum runtime runtime;
-        enum cell_phase phase;
-        bool has_call;
         bool eof;    /* of the channel */
         bool full;   /* an output is over the limit */
         bool muted;  /* the owner has heard enough */
         bool killed; /* KEEPER_KILL was sent */
         int channel;
         struct event readable, writable;
-        struct bytes inbox, outbox;
+        struct frames frames; /* what it says */
+        struct bytes outbox;
         size_t outbox_sent;
         struct cell_pipe pipes[CELL_STREAMS];
         cell_owner *owner; /* NULL: a spare */
