@@ -1,7 +1,6 @@
 /*
  * What scripts return is spliced as it came. What is theirs in a problem (error objects, output) comes from
- * cells, so it is hostile: of an error object only the known members are taken, each if its type and length
- * are right, and output is made valid UTF-8.
+ * cells, so it is hostile: error_object.c takes known members only, and output is made valid UTF-8.
  */
 
 #include "server/answer.h"
@@ -10,11 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/error_object.h"
 #include "server/exchange.h"
 #include "server/json_scan.h"
 #include "server/json_write.h"
 
-enum { ERROR_TEXT_MAX = 65536, DETAIL_TEXT_MAX = 500 };
+enum { DETAIL_TEXT_MAX = 500 };
 
 enum answer_flag {
         DATA = 1,   /* no problem at all */
@@ -154,90 +154,6 @@ void answer_data(struct exchange *exchange, const struct call_end *end)
 
 /* --- problems --- */
 
-/* The members of an error object; a span without text is absent, or was not as it should be. */
-enum error_member { ERROR_NAME, ERROR_MESSAGE, ERROR_STACK, ERROR_LINE, ERROR_COLUMN, ERROR_MEMBERS };
-
-static const struct error_rule {
-        const char *name;
-        enum json_type type;
-        size_t longest; /* text is cut, a number is dropped */
-} error_rules[ERROR_MEMBERS] = {
-        [ERROR_NAME] = { "name", JSON_STRING, 256 },
-        [ERROR_MESSAGE] = { "message", JSON_STRING, ERROR_TEXT_MAX },
-        [ERROR_STACK] = { "stack", JSON_STRING, ERROR_TEXT_MAX },
-        [ERROR_LINE] = { "line", JSON_NUMBER, 10 },
-        [ERROR_COLUMN] = { "column", JSON_NUMBER, 10 },
-};
-
-static bool error_is_position(struct json_span value)
-{
-        for (size_t i = 0; i < value.length; i++) {
-                if (value.text[i] < '0' || value.text[i] > '9')
-                        return false;
-        }
-        return value.length <= error_rules[ERROR_LINE].longest;
-}
-
-static void error_pick(const char *text, size_t length, struct json_span values[ERROR_MEMBERS])
-{
-        const char *names[ERROR_MEMBERS];
-
-        for (size_t i = 0; i < ERROR_MEMBERS; i++)
-                names[i] = error_rules[i].name;
-        if (length == 0 || json_members(text, length, names, ERROR_MEMBERS, values) != 0) {
-                memset(values, 0, ERROR_MEMBERS * sizeof *values);
-                return;
-        }
-        for (size_t i = 0; i < ERROR_MEMBERS; i++) {
-                if (values[i].text &&
-                        (json_type(values[i]) != error_rules[i].type ||
-                                (error_rules[i].type == JSON_NUMBER && !error_is_position(values[i]))))
-                        values[i] = (struct json_span){ 0 };
-        }
-}
-
-/* Long text is decoded to be cut: not in the middle of a character. */
-static int error_write_cut(struct bytes *body, struct json_span value, size_t longest)
-{
-        size_t length;
-        char *text;
-        int r;
-
-        r = json_string(value, &text, &length);
-        if (r != 0)
-                return r < 0 ? r : bytes_append_text(body, "null");
-        length = MIN(length, longest);
-        while (length > 0 && ((unsigned char)text[length] & 0xc0) == 0x80)
-                length--;
-        r = json_write_string(body, text, length);
-        free(text);
-        return r;
-}
-
-static int error_write_member(struct bytes *body, const struct error_rule *rule, struct json_span value)
-{
-        int r;
-
-        r = bytes_format(body, "%s\"%s\":", body->data[body->length - 1] == '{' ? "" : ",", rule->name);
-        if (r != 0)
-                return r;
-        if (!value.text)
-                return bytes_append_text(body, "null");
-        if (value.length > rule->longest)
-                return error_write_cut(body, value, rule->longest);
-        return bytes_append(body, value.text, value.length);
-}
-
-static int error_write(struct bytes *body, const struct json_span values[ERROR_MEMBERS])
-{
-        int r;
-
-        r = bytes_append_text(body, ",\"error\":{");
-        for (size_t i = 0; r == 0 && i < ERROR_MEMBERS; i++)
-                r = error_write_member(body, &error_rules[i], values[i]);
-        return r == 0 ? bytes_append_text(body, "}") : r;
-}
-
 /* `name: message` of the script's own error, if it is short; otherwise the row's words. Both spans are JSON
  * strings, so they are joined without being decoded. */
 static int answer_write_detail(
@@ -289,7 +205,7 @@ static int answer_write_error(struct bytes *body, const struct answer_row *row, 
         int r;
 
         r = answer_complete_error(row, words, &name, &message, values);
-        return r == 0 ? error_write(body, values) : r;
+        return r == 0 ? error_object_write(body, values) : r;
 }
 
 static int answer_write_problem(struct bytes *body, const struct exchange *exchange,
@@ -304,7 +220,7 @@ static int answer_write_problem(struct bytes *body, const struct exchange *excha
                 snprintf(words, sizeof words, "%s %d", row->message, end->code);
         else
                 snprintf(words, sizeof words, "%s", row->message);
-        error_pick(end->body, end->ending == CALL_TOO_DEEP ? 0 : end->body_length, values);
+        error_object_read(end->body, end->ending == CALL_TOO_DEEP ? 0 : end->body_length, values);
         r = answer_write_detail(&detail, values, words);
         if (r == 0)
                 r = problem_open(body, problem, detail.data, detail.length, http_id(exchange->request));
