@@ -515,15 +515,13 @@ static int members_pass(struct scan *scan, struct keys *keys, const char *const 
         }
 }
 
-int json_members(
-        const char *text, size_t length, const char *const *names, size_t n, struct json_span *ret_values)
+/* The whole object; all its keys are kept, as they come. */
+static int object_pass(const char *text, size_t length, struct keys *keys, const char *const *names, size_t n,
+        struct json_span *ret_values)
 {
-        _cleanup_(keys_deinit) struct keys keys = { 0 };
         struct scan scan;
         int r;
 
-        for (size_t i = 0; i < n; i++)
-                ret_values[i] = (struct json_span){ 0 };
         scan_init(&scan, text, length);
         pass_blanks(&scan);
         if (pass(&scan, '{') != 0) {
@@ -532,9 +530,48 @@ int json_members(
         }
         scan.closers[0] = '}';
         scan.base = scan.depth = 1;
-        r = members_pass(&scan, &keys, names, n, ret_values);
+        r = members_pass(&scan, keys, names, n, ret_values);
         if (r != 0)
                 return r;
         pass_blanks(&scan);
-        return scan.at < scan.end ? JSON_BAD : keys_check(&keys);
+        return scan.at < scan.end ? JSON_BAD : 0;
+}
+
+int json_members(
+        const char *text, size_t length, const char *const *names, size_t n, struct json_span *ret_values)
+{
+        _cleanup_(keys_deinit) struct keys keys = { 0 };
+        int r;
+
+        for (size_t i = 0; i < n; i++)
+                ret_values[i] = (struct json_span){ 0 };
+        r = object_pass(text, length, &keys, names, n, ret_values);
+        return r ? r : keys_check(&keys);
+}
+
+static bool key_is_one_of(struct json_span key, const char *const *names, size_t n)
+{
+        for (size_t i = 0; i < n; i++) {
+                if (key_is(key, names[i]))
+                        return true;
+        }
+        return false;
+}
+
+int json_stranger(
+        const char *text, size_t length, const char *const *names, size_t n, struct json_span *ret_name)
+{
+        _cleanup_(keys_deinit) struct keys keys = { 0 };
+        int r = object_pass(text, length, &keys, NULL, 0, NULL);
+
+        *ret_name = (struct json_span){ 0 };
+        for (size_t i = 0; r == 0 && i < keys.n; i++) {
+                struct json_span key = keys.list[i];
+
+                if (!key_is_one_of(key, names, n)) {
+                        *ret_name = (struct json_span){ .text = key.text - 1, .length = key.length + 2 };
+                        break;
+                }
+        }
+        return r;
 }

@@ -37,6 +37,13 @@ int json_members(
         const char *text, size_t length, const char *const *names, size_t n, struct json_span *ret_values);
 
 /*
+ * The first member of the outermost object that has none of these names: its name as it is written, a JSON
+ * string; its text is NULL if there is no such member. Results as of json_members(), without JSON_DUPLICATE.
+ */
+int json_stranger(
+        const char *text, size_t length, const char *const *names, size_t n, struct json_span *ret_name);
+
+/*
  * Decodes a JSON string value to UTF-8 (malloc'd, NUL-terminated; it may hold NULs, so mind the length).
  * 0; JSON_BAD if the value is no string or holds a lone surrogate; -ENOMEM.
  */

@@ -494,6 +494,34 @@ static void test_many_keys_are_compared_in_reasonable_time(void **state)
         free(text);
 }
 
+static void expect_stranger(const char *text, const char *stranger)
+{
+        static const char *const names[] = { "code", "caf\xc3\xa9" };
+        struct json_span name;
+
+        assert_int_equal(json_stranger(text, strlen(text), names, 2, &name), 0);
+        if (stranger)
+                span_is(name, stranger);
+        else
+                assert_null(name.text);
+}
+
+static void test_a_member_that_nobody_asked_for_is_found(void **state)
+{
+        static const char *const names[] = { "code" };
+        struct json_span name;
+
+        (void)state;
+        expect_stranger("{}", NULL);
+        expect_stranger(" {\"c\\u006fde\": 1, \"caf\\u00e9\":{\"x\":2}} ", NULL);
+        expect_stranger("{\"code\":1,\"y\":1,\"x\":2}", "\"y\"");
+        expect_stranger("{\"code\":1,\"\\u0043ode\":2}", "\"\\u0043ode\"");
+        expect_stranger("{\"\":1}", "\"\"");
+        assert_int_equal(json_stranger("[]", 2, names, 1, &name), JSON_NOT_OBJECT);
+        assert_int_equal(json_stranger("{\"x\":1", 6, names, 1, &name), JSON_BAD);
+        assert_null(name.text);
+}
+
 static void test_what_is_no_object_has_no_members(void **state)
 {
         static const char *const names[] = { "a" };
@@ -600,6 +628,7 @@ int main(void)
                 cmocka_unit_test(test_names_are_compared_after_unescaping),
                 cmocka_unit_test(test_a_key_that_is_there_twice_is_refused),
                 cmocka_unit_test(test_many_keys_are_compared_in_reasonable_time),
+                cmocka_unit_test(test_a_member_that_nobody_asked_for_is_found),
                 cmocka_unit_test(test_what_is_no_object_has_no_members),
                 cmocka_unit_test(test_members_count_the_object_around_them_as_depth),
                 cmocka_unit_test(test_strings_are_decoded),
