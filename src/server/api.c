@@ -177,14 +177,14 @@ const struct http_hooks api_hooks = { .on_request = api_on_request, .on_refusal 
 
 bool api_read_envelope(struct exchange *exchange, enum envelope_kind kind)
 {
-        const struct envelope_limits limits = {
+        const struct envelope_rules rules = {
                 .languages = exchange->api->languages,
-                .code_max_bytes = exchange->api->settings->code_max_bytes,
+                .settings = exchange->api->settings,
         };
         char fault[512];
         size_t length;
         const char *body = http_body(exchange->request, &length);
-        int r = envelope_read(body, length, kind, &limits, &exchange->envelope, fault, sizeof fault);
+        int r = envelope_read(body, length, kind, &rules, &exchange->envelope, fault, sizeof fault);
 
         if (r == 0)
                 return true;

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "server/cell.h"
+#include "server/limits.h"
 #include "server/script.h"
 
 struct call;
@@ -25,6 +26,7 @@ struct call_task {
         struct script *script;
         const char *input; /* JSON text, the caller's until the call has ended or was cancelled */
         size_t input_length;
+        struct limits limits; /* of the run; checking and compiling have those of the settings */
 };
 
 enum call_ending {

@@ -7,13 +7,15 @@
 
 #include "base/error.h"
 #include "base/macros.h"
+#include "base/settings.h"
 #include "server/functions.h"
 #include "server/json_scan.h"
 #include "server/language.h"
 
 /* What a reader needs, and where it says what is wrong. */
 struct envelope_reader {
-        const struct envelope_limits *limits;
+        const struct envelope_rules *rules;
+        enum envelope_kind kind;
         struct envelope *envelope;
         char *fault;
         size_t fault_size;
@@ -21,7 +23,7 @@ struct envelope_reader {
 
 typedef int envelope_step(struct envelope_reader *reader, const char *name, struct json_span value);
 
-static envelope_step read_path, read_language, read_code, read_input, read_unbuilt;
+static envelope_step read_path, read_language, read_code, read_input, read_stream, read_detail, read_limits;
 
 /* Bits of enum envelope_kind: where the member must be, and where it may be. Elsewhere it is passed over. */
 static const struct member {
@@ -33,8 +35,9 @@ static const struct member {
         { "language", ENVELOPE_UPLOAD | ENVELOPE_RUN_NOW, ENVELOPE_UPLOAD | ENVELOPE_RUN_NOW, read_language },
         { "code", ENVELOPE_UPLOAD | ENVELOPE_RUN_NOW, ENVELOPE_UPLOAD | ENVELOPE_RUN_NOW, read_code },
         { "input", 0, ENVELOPE_RUN | ENVELOPE_RUN_NOW, read_input },
-        { "stream", 0, ENVELOPE_RUN | ENVELOPE_RUN_NOW, read_unbuilt },
-        { "detail", 0, ENVELOPE_RUN | ENVELOPE_RUN_NOW, read_unbuilt },
+        { "stream", 0, ENVELOPE_RUN | ENVELOPE_RUN_NOW, read_stream },
+        { "detail", 0, ENVELOPE_RUN | ENVELOPE_RUN_NOW, read_detail },
+        { "limits", 0, ENVELOPE_UPLOAD | ENVELOPE_RUN | ENVELOPE_RUN_NOW, read_limits },
 };
 
 static int envelope_fault(struct envelope_reader *reader, int outcome, const char *format, ...)
@@ -96,7 +99,7 @@ static int read_language(struct envelope_reader *reader, const char *name, struc
         if (r != 0)
                 return envelope_fault(
                         reader, ENVELOPE_BAD, "`language` must be `javascript`, `typescript` or `python`.");
-        if (!language_served(reader->limits->languages, envelope->language))
+        if (!language_served(reader->rules->languages, envelope->language))
                 return envelope_fault(reader, ENVELOPE_BAD,
                         "`%s` is not served here: its runtime is not in RUNTIMES.",
                         language_name(envelope->language));
@@ -106,15 +109,16 @@ static int read_language(struct envelope_reader *reader, const char *name, struc
 static int read_code(struct envelope_reader *reader, const char *name, struct json_span value)
 {
         struct envelope *envelope = reader->envelope;
+        uint64_t most = reader->rules->settings->code_max_bytes;
         int r;
 
         r = read_string(reader, name, value, &envelope->code, &envelope->code_length);
         if (r != 0)
                 return r;
-        if (envelope->code_length > reader->limits->code_max_bytes)
+        if (envelope->code_length > most)
                 return envelope_fault(reader, ENVELOPE_LARGE,
                         "`code` has %zu bytes; CODE_MAX_SIZE allows %llu.", envelope->code_length,
-                        (unsigned long long)reader->limits->code_max_bytes);
+                        (unsigned long long)most);
         return 0;
 }
 
@@ -142,28 +146,52 @@ static int read_input(struct envelope_reader *reader, const char *name, struct j
         return 0;
 }
 
-static int read_unbuilt(struct envelope_reader *reader, const char *name, struct json_span value)
+/* null is as good as absent. */
+static int read_switch(
+        struct envelope_reader *reader, const char *name, struct json_span value, bool *ret_switch)
 {
         enum json_type type = json_type(value);
 
-        if (type == JSON_FALSE || type == JSON_NULL)
-                return 0;
-        if (type != JSON_TRUE)
+        if (type != JSON_TRUE && type != JSON_FALSE && type != JSON_NULL)
                 return envelope_fault(reader, ENVELOPE_BAD, "`%s` must be true or false.", name);
-        return envelope_fault(
-                reader, ENVELOPE_BAD, "`%s` is not available in this version; leave it out.", name);
+        *ret_switch = type == JSON_TRUE;
+        return 0;
 }
 
-static int envelope_read_members(
-        struct envelope_reader *reader, enum envelope_kind kind, const struct json_span *values)
+static int read_stream(struct envelope_reader *reader, const char *name, struct json_span value)
+{
+        return read_switch(reader, name, value, &reader->envelope->stream);
+}
+
+static int read_detail(struct envelope_reader *reader, const char *name, struct json_span value)
+{
+        return read_switch(reader, name, value, &reader->envelope->detail);
+}
+
+/* To pass over those of a caller would mean to run without them. */
+static int read_limits(struct envelope_reader *reader, const char *name, struct json_span value)
+{
+        int r;
+
+        if (reader->kind == ENVELOPE_RUN && json_type(value) != JSON_NULL)
+                return envelope_fault(reader, ENVELOPE_BAD,
+                        "`%s` belongs to /upload and /run-now: a stored function has the limits that it was "
+                        "uploaded with.",
+                        name);
+        r = limits_read(
+                value, reader->rules->settings, &reader->envelope->limits, reader->fault, reader->fault_size);
+        return r == LIMITS_BAD ? ENVELOPE_BAD : r;
+}
+
+static int envelope_read_members(struct envelope_reader *reader, const struct json_span *values)
 {
         for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
                 const struct member *member = &members[i];
                 int r;
 
-                if (!values[i].text && (member->required & kind))
+                if (!values[i].text && (member->required & reader->kind))
                         return envelope_fault(reader, ENVELOPE_BAD, "`%s` is missing.", member->name);
-                if (!values[i].text || !(member->allowed & kind))
+                if (!values[i].text || !(member->allowed & reader->kind))
                         continue;
                 r = member->read(reader, member->name, values[i]);
                 if (r != 0)
@@ -197,11 +225,13 @@ static int envelope_scan(
 }
 
 int envelope_read(const char *body, size_t length, enum envelope_kind kind,
-        const struct envelope_limits *limits, struct envelope *ret_envelope, char *fault, size_t fault_size)
+        const struct envelope_rules *rules, struct envelope *ret_envelope, char *fault, size_t fault_size)
 {
-        struct envelope_reader reader = {
-                .limits = limits, .envelope = ret_envelope, .fault = fault, .fault_size = fault_size
-        };
+        struct envelope_reader reader = { .rules = rules,
+                .kind = kind,
+                .envelope = ret_envelope,
+                .fault = fault,
+                .fault_size = fault_size };
         struct json_span values[ARRAY_SIZE(members)] = { 0 };
         int r = 0;
 
@@ -209,7 +239,7 @@ int envelope_read(const char *body, size_t length, enum envelope_kind kind,
         if (length > 0 || kind != ENVELOPE_RUN)
                 r = envelope_scan(&reader, body, length, values);
         if (r == 0)
-                r = envelope_read_members(&reader, kind, values);
+                r = envelope_read_members(&reader, values);
         return r < 0 ? error_trace(r) : r;
 }
 

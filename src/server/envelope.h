@@ -6,9 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "server/limits.h"
 #include "wire/guest_api.h"
 
 struct languages;
+struct settings;
 
 /* Which route it was sent to: that decides which members it must and may have. */
 enum envelope_kind { ENVELOPE_UPLOAD = 1, ENVELOPE_RUN = 2, ENVELOPE_RUN_NOW = 4 };
@@ -24,11 +26,14 @@ struct envelope {
         const char *input; /* JSON text: points into the body, into input_text, or is "{}" */
         size_t input_length;
         char *input_text; /* a string that held JSON, decoded */
+        struct limits limits;
+        bool stream, detail;
 };
 
-struct envelope_limits {
+/* What decides whether a value is good. */
+struct envelope_rules {
         const struct languages *languages;
-        uint64_t code_max_bytes;
+        const struct settings *settings;
 };
 
 /*
@@ -37,6 +42,6 @@ struct envelope_limits {
  * ENVELOPE_RUN.
  */
 int envelope_read(const char *body, size_t length, enum envelope_kind kind,
-        const struct envelope_limits *limits, struct envelope *ret_envelope, char *fault, size_t fault_size);
+        const struct envelope_rules *rules, struct envelope *ret_envelope, char *fault, size_t fault_size);
 /* Frees what it still owns; whoever takes path or code sets them to NULL. */
 void envelope_deinit(struct envelope *envelope);

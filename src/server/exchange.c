@@ -132,6 +132,7 @@ void exchange_call(struct exchange *exchange, enum guest_mode mode, call_ended *
                 .script = exchange->script,
                 .input = exchange->envelope.input,
                 .input_length = exchange->envelope.input_length,
+                .limits = exchange->limits,
         };
         int r;
 

@@ -23,8 +23,9 @@ struct exchange {
         struct http_request *request;
         struct envelope envelope;
         struct script *script;
-        struct call *call; /* while one is open */
-        uint64_t version;  /* /run: asked for; 0: the latest */
+        struct limits limits; /* of the call: the version's, or what came with /run-now */
+        struct call *call;    /* while one is open */
+        uint64_t version;     /* /run: asked for; 0: the latest */
         struct call_times times;
 };
 

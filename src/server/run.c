@@ -34,6 +34,7 @@ static void run_script(struct exchange *exchange, struct script *script)
                 return;
         }
         exchange->script = script_ref(script);
+        exchange->limits = script->limits;
         exchange_call(exchange, GUEST_RUN, run_stored_ended);
 }
 
@@ -136,6 +137,7 @@ void run_now(struct exchange *exchange, const char *rest)
         if (!api_read_envelope(exchange, ENVELOPE_RUN_NOW))
                 return;
         exchange->script = run_now_script(exchange);
+        exchange->limits = exchange->envelope.limits;
         if (exchange->script)
                 exchange_call(exchange, GUEST_RUN, run_now_ended);
         else

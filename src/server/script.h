@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "server/limits.h"
 #include "store/store.h"
 #include "wire/guest_api.h"
 
@@ -20,6 +21,7 @@ struct script {
         struct store_bytes code;
         struct store_bytes compiled; /* TypeScript once compiled; data is NULL before */
         struct store_bytes map;
+        struct limits limits; /* of a version. Those of /run-now are its call's: equal code shares a script */
 };
 
 /* Takes the malloc'd path (may be NULL) and code over when it succeeds. NULL: out of memory. */

@@ -11,15 +11,20 @@
 
 static int upload_write(struct bytes *body, const struct script *script)
 {
+        _cleanup_(bytes_deinit) struct bytes limits = { .limit = EXCHANGE_BODY_MAX };
         int r;
 
         r = bytes_append_text(body, "{\"path\":");
         if (r == 0)
                 r = json_write_text(body, script->path);
         if (r == 0)
-                r = bytes_format(body, ",\"language\":\"%s\",\"version\":%llu}",
+                r = bytes_format(body, ",\"language\":\"%s\",\"version\":%llu",
                         language_name(script->language), (unsigned long long)script->version);
-        return r;
+        if (r == 0)
+                r = limits_write(&script->limits, &limits);
+        if (r == 0 && limits.length)
+                r = bytes_format(body, ",\"limits\":%s", limits.data);
+        return r == 0 ? bytes_append_text(body, "}") : r;
 }
 
 static void upload_stored(int r, struct script *script, void *context)
@@ -71,5 +76,6 @@ void upload_start(struct exchange *exchange, const char *rest)
                 return;
         }
         envelope->path = envelope->code = NULL;
+        exchange->script->limits = envelope->limits;
         exchange_call(exchange, GUEST_CHECK, upload_checked);
 }
