@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/macros.h"
+#include "base/settings.h"
 #include "server/cache.h"
 #include "server/language.h"
 #include "server/store_thread.h"
@@ -23,6 +24,7 @@
 enum { CHECK_UP_S = 5, CHECK_DOWN_S = 1 };
 
 struct functions {
+        const struct settings *settings;
         struct cache *cache;
         struct store_thread *thread;
         struct event *check_timer;
@@ -35,6 +37,7 @@ struct function_job {
         functions_done *done;
         void *context;
         struct script *script; /* upload */
+        struct bytes limits;   /* upload: the script's, as text */
         char *path;            /* load */
         uint64_t version;      /* load: asked for, 0 is the latest; upload: given */
         uint64_t latest;       /* load: the latest there is */
@@ -78,6 +81,7 @@ static struct function_job *function_job_free(struct function_job *job)
 {
         script_unref(job->script);
         store_version_deinit(&job->found);
+        bytes_deinit(&job->limits);
         free(job->path);
         free(job);
         return NULL;
@@ -147,25 +151,55 @@ static void load_work(struct store_job *base, struct store *store)
         function_job_keep_reason(job, store);
 }
 
+/* Nothing is guessed: a function without its limits would be one without limits. */
+static int load_damaged(const struct function_job *job, const char *column)
+{
+        log_error("store.damaged", "path=%s version=%llu column=%s", job->found.path,
+                (unsigned long long)job->found.version, column);
+        return error_trace(-EBADMSG);
+}
+
+static int load_language(const struct function_job *job, enum guest_language *ret_language)
+{
+        const char *language = job->found.language;
+        int r = language_parse(language, strlen(language), ret_language);
+
+        return r == 0 ? 0 : load_damaged(job, "language");
+}
+
+static int load_limits(const struct function_job *job, struct limits *ret_limits)
+{
+        const struct store_bytes *text = &job->found.limits;
+        int r = 0;
+
+        *ret_limits = (struct limits){ 0 };
+        if (text->data)
+                r = limits_read_stored(text->data, text->length, job->functions->settings, ret_limits);
+        return r == LIMITS_BAD ? load_damaged(job, "limits") : r;
+}
+
 /* Turns what the store found into a script; the strings change hands. */
 static struct script *load_script(struct function_job *job)
 {
         enum guest_language language;
-        struct script *script;
+        struct limits limits;
+        struct script *script = NULL;
 
-        if (language_parse(job->found.language, strlen(job->found.language), &language) != 0) {
-                job->r = error_trace(-EINVAL);
-                return NULL;
+        job->r = load_language(job, &language);
+        if (job->r == 0)
+                job->r = load_limits(job, &limits);
+        if (job->r == 0) {
+                script = script_new(language, job->found.path, job->found.code.data, job->found.code.length);
+                job->r = script ? 0 : error_trace(-ENOMEM);
         }
-        script = script_new(language, job->found.path, job->found.code.data, job->found.code.length);
-        if (!script) {
-                job->r = error_trace(-ENOMEM);
+        if (!script)
                 return NULL;
-        }
         script->version = job->found.version;
+        script->limits = limits;
         script->compiled = job->found.compiled;
         script->map = job->found.map;
         free(job->found.language);
+        free(job->found.limits.data);
         job->found = (struct store_version){ 0 };
         return script;
 }
@@ -214,6 +248,7 @@ static void upload_work(struct store_job *base, struct store *store)
                 .code = job->script->code,
                 .compiled = job->script->compiled,
                 .map = job->script->map,
+                .limits = { .data = job->limits.data, .length = job->limits.length },
         };
 
         job->r = store_put(store, &version, clock_date_ms(), &job->version);
@@ -237,6 +272,11 @@ int functions_upload(struct functions *functions, struct script *script, functio
 
         if (!job)
                 return error_trace(-ENOMEM);
+        bytes_init(&job->limits, SIZE_MAX / 2);
+        if (limits_write(&script->limits, &job->limits) < 0) {
+                function_job_free(job);
+                return error_trace(-ENOMEM);
+        }
         job->script = script_ref(script);
         function_job_give(job, upload_work, upload_done);
         return 0;
@@ -278,16 +318,17 @@ static void functions_check(evutil_socket_t fd, short what, void *context)
                 functions_schedule_check(functions);
 }
 
-int functions_new(
-        struct event_base *base, struct store *store, size_t cache_bytes, struct functions **ret_functions)
+int functions_new(struct event_base *base, struct store *store, const struct settings *settings,
+        struct functions **ret_functions)
 {
         struct functions *functions = calloc(1, sizeof *functions);
         int r = -ENOMEM;
 
         if (!functions)
                 return error_trace(-ENOMEM);
+        functions->settings = settings;
         functions->store_up = true;
-        functions->cache = cache_new(cache_bytes);
+        functions->cache = cache_new(settings->cache_max_bytes);
         functions->check_timer = evtimer_new(base, functions_check, functions);
         if (functions->cache && functions->check_timer)
                 r = store_thread_new(base, store, &functions->thread);

@@ -14,6 +14,7 @@
 
 struct event_base;
 struct functions;
+struct settings;
 struct store;
 
 enum { FUNCTION_PATH_MAX = 255 };
@@ -27,9 +28,9 @@ enum {
  * keeps it. */
 typedef void functions_done(int r, struct script *script, void *context);
 
-/* Takes the store over when it succeeds. 0 or negative errno. */
-int functions_new(
-        struct event_base *base, struct store *store, size_t cache_bytes, struct functions **ret_functions);
+/* Takes the store over when it succeeds; the settings must outlive it. 0 or negative errno. */
+int functions_new(struct event_base *base, struct store *store, const struct settings *settings,
+        struct functions **ret_functions);
 /* Waits for the store thread; every `done` still owed is called. Takes NULL, returns NULL. */
 struct functions *functions_free(struct functions *functions);
 
@@ -38,11 +39,12 @@ bool function_path_valid(const char *path, size_t length);
 
 /* From the cache alone: the version (0: the latest), or NULL. */
 struct script *functions_find(struct functions *functions, const char *path, uint64_t version);
-/* From the store; 0 or -ENOMEM (done is not called then). */
+/* From the store; 0 or -ENOMEM (done is not called then). done gets -EBADMSG for a row that is damaged: it
+ * is logged, and neither its language nor its limits are guessed. */
 int functions_load(
         struct functions *functions, const char *path, uint64_t version, functions_done *done, void *context);
-/* Keeps script->code (and what it compiled to) as a further version of script->path, and sets script->version
- * once it is on stable storage. 0 or -ENOMEM (done is not called then). */
+/* Keeps script->code (and what it compiled to, and its limits) as a further version of script->path, and sets
+ * script->version once it is on stable storage. 0 or -ENOMEM (done is not called then). */
 int functions_upload(struct functions *functions, struct script *script, functions_done *done, void *context);
 
 /* TypeScript of /run-now that was compiled before. */

@@ -170,7 +170,7 @@ static int server_open_store(struct server *server)
                 log_error("store.open", "%s", r < 0 ? strerror(-r) : error);
                 return -EIO;
         }
-        r = functions_new(server->base, store, server->settings.cache_max_bytes, &server->functions);
+        r = functions_new(server->base, store, &server->settings, &server->functions);
         if (r < 0)
                 store_free(store);
         return r;

@@ -34,10 +34,10 @@ static const char *const statements[STATEMENT_COUNT] = {
         [STATEMENT_COMMIT] = "COMMIT",
         [STATEMENT_ROLLBACK] = "ROLLBACK",
         [STATEMENT_LATEST] = "SELECT max(version) FROM function_version WHERE path = ?1",
-        [STATEMENT_GET] = "SELECT path, language, version, created_ms, code, compiled, map "
+        [STATEMENT_GET] = "SELECT path, language, version, created_ms, code, compiled, map, limits "
                           "FROM function_version WHERE path = ?1 AND version = ?2",
         [STATEMENT_PUT] = "INSERT INTO function_version (path, version, created_ms, language, code, "
-                          "compiled, map) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                          "compiled, map, limits) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
 };
 
 /* Row n brings a database from user_version n to n + 1. Rows are added, never changed. */
@@ -52,6 +52,7 @@ static const char *const schema[] = {
         " map BLOB,"
         " PRIMARY KEY (path, version)"
         ") STRICT",
+        "ALTER TABLE function_version ADD COLUMN limits TEXT",
 };
 
 struct sqlite_store {
@@ -208,6 +209,13 @@ static int sqlite_bind_bytes(sqlite3_stmt *statement, int at, const struct store
         return sqlite3_bind_blob64(statement, at, bytes->data, bytes->length, SQLITE_STATIC);
 }
 
+static int sqlite_bind_text(sqlite3_stmt *statement, int at, const struct store_bytes *text)
+{
+        if (!text->data)
+                return sqlite3_bind_null(statement, at);
+        return sqlite3_bind_text64(statement, at, text->data, text->length, SQLITE_STATIC, SQLITE_UTF8);
+}
+
 static int sqlite_insert(
         struct sqlite_store *sqlite, const struct store_version *function, uint64_t now_ms, uint64_t version)
 {
@@ -219,7 +227,8 @@ static int sqlite_insert(
                 sqlite3_bind_text(statement, 4, function->language, -1, SQLITE_STATIC) != SQLITE_OK ||
                 sqlite_bind_bytes(statement, 5, &function->code) != SQLITE_OK ||
                 sqlite_bind_bytes(statement, 6, &function->compiled) != SQLITE_OK ||
-                sqlite_bind_bytes(statement, 7, &function->map) != SQLITE_OK)
+                sqlite_bind_bytes(statement, 7, &function->map) != SQLITE_OK ||
+                sqlite_bind_text(statement, 8, &function->limits) != SQLITE_OK)
                 return sqlite_failed(sqlite, "bind");
         return sqlite_run(sqlite, STATEMENT_PUT);
 }
@@ -283,7 +292,8 @@ static int sqlite_read_row(sqlite3_stmt *statement, struct store_version *ret_fu
 
         if (!function.path || !function.language || sqlite_column_bytes(statement, 4, &function.code) < 0 ||
                 sqlite_column_bytes(statement, 5, &function.compiled) < 0 ||
-                sqlite_column_bytes(statement, 6, &function.map) < 0) {
+                sqlite_column_bytes(statement, 6, &function.map) < 0 ||
+                sqlite_column_bytes(statement, 7, &function.limits) < 0) {
                 store_version_deinit(&function);
                 return error_trace(-ENOMEM);
         }

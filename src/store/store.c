@@ -40,5 +40,6 @@ void store_version_deinit(struct store_version *function)
         free(function->code.data);
         free(function->compiled.data);
         free(function->map.data);
+        free(function->limits.data);
         *function = (struct store_version){ 0 };
 }

@@ -28,6 +28,7 @@ struct store_version {
         struct store_bytes code;
         struct store_bytes compiled; /* TypeScript: the JavaScript and its source map; otherwise absent */
         struct store_bytes map;
+        struct store_bytes limits; /* JSON text, its meaning is the server's; absent: none of its own */
 };
 
 struct store;
@@ -35,7 +36,7 @@ struct store;
 struct store_ops {
         /* Keeps a further version of function->path. Its number is max(now_ms, latest + 1), chosen and
          * written in one transaction; when 0 is returned, it is on stable storage. Reads path, language,
-         * code, compiled, map. */
+         * code, compiled, map, limits. */
         int (*put)(struct store *store, const struct store_version *function, uint64_t now_ms,
                 uint64_t *ret_version);
         /* version 0: the latest. The caller frees *ret_function with store_version_deinit(). ret_latest, if

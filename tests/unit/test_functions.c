@@ -1,6 +1,8 @@
 /* Paths, the cache, and the functions in front of a real store. */
 
+#include <errno.h>
 #include <setjmp.h>
+#include <sqlite3.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -13,6 +15,7 @@
 #include <event2/event.h>
 
 #include "base/macros.h"
+#include "base/settings.h"
 #include "server/cache.h"
 #include "server/functions.h"
 #include "store/store.h"
@@ -105,77 +108,177 @@ static void test_the_cache_knows_code(void **state)
         cache_free(cache);
 }
 
-/* One answer at a time. */
-struct told {
+static const struct settings settings = {
+        .cache_max_bytes = 1 << 20,
+        .timeout_script_ms = 30000,
+        .max_processes = 64,
+};
+
+/* Functions in front of a store in a directory of their own. One answer at a time. */
+struct shop {
+        char directory[64];
         struct event_base *base;
+        struct functions *functions;
         int r;
         uint64_t version;
+        struct limits limits;
 };
+
+static void shop_start(struct shop *shop, const struct settings *with)
+{
+        struct store *store;
+        char error[256];
+
+        assert_int_equal(store_open_sqlite(shop->directory, &store, error, sizeof error), 0);
+        assert_int_equal(functions_new(shop->base, store, with, &shop->functions), 0);
+}
+
+static void shop_restart(struct shop *shop, const struct settings *with)
+{
+        functions_free(shop->functions);
+        shop_start(shop, with);
+}
+
+static int shop_setup(void **state)
+{
+        struct shop *shop = calloc(1, sizeof *shop);
+
+        strcpy(shop->directory, "/tmp/mayfly-functions-XXXXXX");
+        if (!mkdtemp(shop->directory))
+                return -1;
+        shop->base = event_base_new();
+        shop_start(shop, &settings);
+        *state = shop;
+        return 0;
+}
+
+static int shop_teardown(void **state)
+{
+        struct shop *shop = *state;
+        char command[96];
+        int r;
+
+        functions_free(shop->functions);
+        event_base_free(shop->base);
+        snprintf(command, sizeof command, "rm -r %s", shop->directory);
+        r = system(command);
+        free(shop);
+        return r;
+}
 
 static void tell(int r, struct script *found, void *context)
 {
-        struct told *told = context;
+        struct shop *shop = context;
 
-        told->r = r;
-        told->version = r == 0 ? found->version : 0;
-        event_base_loopbreak(told->base);
+        shop->r = r;
+        shop->version = r == 0 ? found->version : 0;
+        shop->limits = r == 0 ? found->limits : (struct limits){ 0 };
+        event_base_loopbreak(shop->base);
 }
 
-static void load(struct functions *functions, struct told *told, const char *path, uint64_t version)
+static void load(struct shop *shop, const char *path, uint64_t version)
 {
-        assert_int_equal(functions_load(functions, path, version, tell, told), 0);
-        event_base_dispatch(told->base);
+        assert_int_equal(functions_load(shop->functions, path, version, tell, shop), 0);
+        event_base_dispatch(shop->base);
 }
 
-static void upload(struct functions *functions, struct told *told, const char *path)
+static void upload(struct shop *shop, const char *path, struct limits limits)
 {
         struct script *made = script(path, 0, 3);
 
-        assert_int_equal(functions_upload(functions, made, tell, told), 0);
-        event_base_dispatch(told->base);
+        made->limits = limits;
+        assert_int_equal(functions_upload(shop->functions, made, tell, shop), 0);
+        event_base_dispatch(shop->base);
         script_unref(made);
+        assert_int_equal(shop->r, 0);
 }
 
 static void test_uploads_are_found_in_memory_and_in_the_store(void **state)
 {
-        char directory[] = "/tmp/mayfly-functions-XXXXXX", command[64], error[256];
-        struct told told = { .base = event_base_new() };
-        struct functions *functions;
-        struct store *store;
+        struct shop *shop = *state;
         uint64_t first = 0, last = 0;
 
-        (void)state;
-        assert_non_null(mkdtemp(directory));
-        assert_int_equal(store_open_sqlite(directory, &store, error, sizeof error), 0);
-        assert_int_equal(functions_new(told.base, store, 1 << 20, &functions), 0);
-        load(functions, &told, "a", 0);
-        assert_int_equal(told.r, FUNCTIONS_NOT_FOUND);
-        for (int i = 0; i < 20; i++, last = told.version) {
-                upload(functions, &told, "a");
-                assert_int_equal(told.r, 0);
-                assert_true(told.version > last);
-                first = i == 0 ? told.version : first;
+        load(shop, "a", 0);
+        assert_int_equal(shop->r, FUNCTIONS_NOT_FOUND);
+        for (int i = 0; i < 20; i++, last = shop->version) {
+                upload(shop, "a", (struct limits){ 0 });
+                assert_true(shop->version > last);
+                first = i == 0 ? shop->version : first;
         }
-        assert_int_equal(functions_find(functions, "a", 0)->version, last);
-        assert_int_equal(functions_find(functions, "a", first)->version, first);
-        functions_free(functions);
+        assert_int_equal(functions_find(shop->functions, "a", 0)->version, last);
+        assert_int_equal(functions_find(shop->functions, "a", first)->version, first);
 
-        assert_int_equal(store_open_sqlite(directory, &store, error, sizeof error), 0);
-        assert_int_equal(functions_new(told.base, store, 1 << 20, &functions), 0);
-        load(functions, &told, "a", first);
-        assert_int_equal(told.version, first);
-        assert_null(functions_find(functions, "a", 0));
-        load(functions, &told, "a", 0);
-        assert_int_equal(told.version, last);
-        assert_non_null(functions_find(functions, "a", 0));
-        load(functions, &told, "a", first + 1000000);
-        assert_int_equal(told.r, FUNCTIONS_NOT_FOUND);
-        assert_true(functions_store_up(functions));
-        functions_free(functions);
+        shop_restart(shop, &settings);
+        load(shop, "a", first);
+        assert_int_equal(shop->version, first);
+        assert_null(functions_find(shop->functions, "a", 0));
+        load(shop, "a", 0);
+        assert_int_equal(shop->version, last);
+        assert_non_null(functions_find(shop->functions, "a", 0));
+        load(shop, "a", first + 1000000);
+        assert_int_equal(shop->r, FUNCTIONS_NOT_FOUND);
+        assert_true(functions_store_up(shop->functions));
+}
 
-        event_base_free(told.base);
-        snprintf(command, sizeof command, "rm -r %s", directory);
-        assert_int_equal(system(command), 0);
+static void test_each_version_keeps_its_limits(void **state)
+{
+        struct settings lower = settings;
+        struct shop *shop = *state;
+        uint64_t first, second;
+
+        upload(shop, "a", (struct limits){ .timeout_ms = 20000, .processes = 8 });
+        first = shop->version;
+        upload(shop, "a", (struct limits){ 0 });
+        second = shop->version;
+        assert_int_equal(functions_find(shop->functions, "a", first)->limits.processes, 8);
+        assert_int_equal(functions_find(shop->functions, "a", 0)->limits.processes, 0);
+
+        lower.timeout_script_ms = 5000; /* lowered since the upload */
+        shop_restart(shop, &lower);
+        load(shop, "a", first);
+        assert_int_equal(shop->limits.timeout_ms, 5000);
+        assert_int_equal(shop->limits.processes, 8);
+        load(shop, "a", second);
+        assert_int_equal(shop->limits.timeout_ms, 0);
+
+        shop_restart(shop, &settings); /* and raised again */
+        load(shop, "a", first);
+        assert_int_equal(shop->limits.timeout_ms, 20000);
+}
+
+static void spoil(const struct shop *shop, const char *statement)
+{
+        char file[96];
+        sqlite3 *db;
+
+        snprintf(file, sizeof file, "%s/mayfly.db", shop->directory);
+        assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, statement, NULL, NULL, NULL), SQLITE_OK);
+        sqlite3_close(db);
+}
+
+static void test_a_damaged_row_is_not_run_without_its_limits(void **state)
+{
+        static const char *const damages[] = {
+                "UPDATE function_version SET limits = 'nonsense' WHERE path = 'a'",
+                "UPDATE function_version SET limits = '' WHERE path = 'a'",
+                "UPDATE function_version SET limits = '{\"processes\":\"8\"}' WHERE path = 'a'",
+                "UPDATE function_version SET limits = NULL, language = 'perl' WHERE path = 'a'",
+        };
+        struct shop *shop = *state;
+
+        upload(shop, "a", (struct limits){ .processes = 8 });
+        upload(shop, "b", (struct limits){ .processes = 8 });
+        for (size_t i = 0; i < ARRAY_SIZE(damages); i++) {
+                spoil(shop, damages[i]);
+                shop_restart(shop, &settings);
+                load(shop, "a", 0);
+                assert_int_equal(shop->r, -EBADMSG);
+                assert_null(functions_find(shop->functions, "a", 0));
+                load(shop, "b", 0);
+                assert_int_equal(shop->r, 0);
+                assert_true(functions_store_up(shop->functions));
+        }
 }
 
 int main(void)
@@ -185,7 +288,12 @@ int main(void)
                 cmocka_unit_test(test_the_cache_knows_versions_and_the_latest),
                 cmocka_unit_test(test_the_cache_has_a_bound),
                 cmocka_unit_test(test_the_cache_knows_code),
-                cmocka_unit_test(test_uploads_are_found_in_memory_and_in_the_store),
+                cmocka_unit_test_setup_teardown(
+                        test_uploads_are_found_in_memory_and_in_the_store, shop_setup, shop_teardown),
+                cmocka_unit_test_setup_teardown(
+                        test_each_version_keeps_its_limits, shop_setup, shop_teardown),
+                cmocka_unit_test_setup_teardown(
+                        test_a_damaged_row_is_not_run_without_its_limits, shop_setup, shop_teardown),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

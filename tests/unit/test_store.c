@@ -102,7 +102,8 @@ static void test_it_is_there_after_reopening(void **state)
                 .language = (char *)"typescript",
                 .code = { (char *)code, sizeof code - 1 },
                 .compiled = { (char *)"js", 2 },
-                .map = { (char *)"{}", 2 } };
+                .map = { (char *)"{}", 2 },
+                .limits = { (char *)"{\"cpus\":1}", 10 } };
         struct store_version found;
         uint64_t version, latest;
 
@@ -114,12 +115,18 @@ static void test_it_is_there_after_reopening(void **state)
         assert_string_equal(found.language, "typescript");
         assert_string_equal(found.compiled.data, "js");
         assert_string_equal(found.map.data, "{}");
+        assert_string_equal(found.limits.data, "{\"cpus\":1}");
+        assert_int_equal(found.limits.length, 10);
         assert_int_equal(found.version, 5000);
         assert_int_equal(found.created_ms, 5000);
         assert_int_equal(latest, 5000);
         store_version_deinit(&found);
         assert_int_equal(put(place, "x/y", "", 1), 5001);
         expect_code(place, "x/y", 0, "");
+        assert_int_equal(store_get(place->store, "x/y", 0, &found, NULL), 0);
+        assert_null(found.compiled.data);
+        assert_null(found.limits.data);
+        store_version_deinit(&found);
 }
 
 static void test_absent_is_not_found(void **state)
@@ -192,6 +199,82 @@ static void test_a_damaged_file_is_unavailable(void **state)
         assert_non_null(strstr(error, "not a database"));
 }
 
+/* As the first mayfly made it, and with one function of its time. */
+static const char first_schema[] =
+        "PRAGMA journal_mode = WAL;"
+        "CREATE TABLE function_version ("
+        " path TEXT NOT NULL,"
+        " version INTEGER NOT NULL,"
+        " created_ms INTEGER NOT NULL,"
+        " language TEXT NOT NULL,"
+        " code BLOB NOT NULL,"
+        " compiled BLOB,"
+        " map BLOB,"
+        " PRIMARY KEY (path, version)"
+        ") STRICT;"
+        "PRAGMA user_version = 1;"
+        "INSERT INTO function_version VALUES ('old', 1000, 900, 'typescript', CAST('ts' AS BLOB),"
+        " CAST('js' AS BLOB), CAST('{}' AS BLOB))";
+
+static void place_begin_with(struct place *place, const char *statements)
+{
+        sqlite3 *db;
+
+        place->store = store_free(place->store);
+        assert_int_equal(unlink(place->file), 0);
+        sql(place, &db, statements);
+        sqlite3_close(db);
+        place_open(place);
+}
+
+static void test_the_store_of_an_older_mayfly_is_brought_up_to_date(void **state)
+{
+        struct place *place = *state;
+        struct store_version function = { .path = (char *)"old",
+                .language = (char *)"python",
+                .code = { (char *)"2", 1 },
+                .limits = { (char *)"{}", 2 } };
+        struct store_version found;
+        uint64_t version;
+
+        place_begin_with(place, first_schema);
+        for (int i = 0; i < 2; i++, place_reopen(place)) {
+                assert_int_equal(store_get(place->store, "old", 1000, &found, NULL), 0);
+                assert_string_equal(found.code.data, "ts");
+                assert_string_equal(found.compiled.data, "js");
+                assert_string_equal(found.map.data, "{}");
+                assert_string_equal(found.language, "typescript");
+                assert_int_equal(found.created_ms, 900);
+                assert_null(found.limits.data);
+                store_version_deinit(&found);
+        }
+        assert_int_equal(store_put(place->store, &function, 500, &version), 0);
+        assert_int_equal(version, 1001);
+        assert_int_equal(store_get(place->store, "old", 0, &found, NULL), 0);
+        assert_string_equal(found.limits.data, "{}");
+        store_version_deinit(&found);
+        expect_code(place, "old", 1000, "ts");
+}
+
+static void test_a_lock_puts_the_update_off(void **state)
+{
+        struct place *place = *state;
+        struct store *store = NULL;
+        char error[256] = "";
+        sqlite3 *writer;
+
+        place->store = store_free(place->store);
+        assert_int_equal(unlink(place->file), 0);
+        sql(place, &writer, first_schema);
+        assert_int_equal(sqlite3_exec(writer, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+        assert_int_equal(store_open_sqlite(place->directory, &store, error, sizeof error), STORE_UNAVAILABLE);
+        assert_non_null(strstr(error, "locked"));
+        sqlite3_close(writer);
+        place_open(place);
+        expect_code(place, "old", 0, "ts");
+        assert_int_equal(put(place, "new", "1", 1), 1);
+}
+
 static void test_the_store_of_a_newer_mayfly_is_left_alone(void **state)
 {
         struct place *place = *state;
@@ -221,6 +304,9 @@ int main(void)
                         test_a_locked_store_is_unavailable_and_recovers, place_setup, place_teardown),
                 cmocka_unit_test_setup_teardown(
                         test_a_damaged_file_is_unavailable, place_setup, place_teardown),
+                cmocka_unit_test_setup_teardown(
+                        test_the_store_of_an_older_mayfly_is_brought_up_to_date, place_setup, place_teardown),
+                cmocka_unit_test_setup_teardown(test_a_lock_puts_the_update_off, place_setup, place_teardown),
                 cmocka_unit_test_setup_teardown(
                         test_the_store_of_a_newer_mayfly_is_left_alone, place_setup, place_teardown),
         };
