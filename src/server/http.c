@@ -1,5 +1,3 @@
-#include "server/http.h"
-
 /*
  * The network's side of the server. One thread; nothing that a client sends is trusted.
  *
@@ -31,54 +29,36 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
-#include <event2/event_struct.h>
 #include <event2/listener.h>
-#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/fd.h"
-#include "base/list.h"
 #include "base/macros.h"
-#include "server/http_parse.h"
+#include "server/http_connection.h"
 
 enum {
-        ID_MAX = 64,
         LINGER_MS = 5000,
         LINGER_BYTES = 64 * 1024 * 1024, /* most clients send a whole body before they look for an answer */
         INPUT_BYTES = 64 * 1024,         /* read ahead of the parser */
-        ANSWER_BYTES_PER_SECOND = 1024,  /* slower readers are cut off */
         REFUSED_CONNECTIONS = 256,       /* beyond the limit, kept long enough to be told so in full */
         ACCEPT_RETRY_MS = 100,           /* after descriptors ran out */
-        WATCH_BURST = 64,                /* departures noticed before the loop turns again */
 };
-
-struct connection;
 
 static void idle_read(struct connection *connection);
 static void head_read(struct connection *connection);
 static void body_read(struct connection *connection);
 static void linger_read(struct connection *connection);
-static void connection_close(struct connection *connection);
 static void request_cut_short(struct connection *connection);
 static void request_late(struct connection *connection);
-static void answer_measure(struct connection *connection);
-
-enum state { IDLE, HEAD, BODY, BUSY, ANSWER, LINGER };
 
 /* What a connection does with input, with the end of input, and when its time is up. No on_input: no reading.
  */
@@ -96,110 +76,16 @@ static const struct {
         [BODY] = { body_read, request_cut_short, request_late, offsetof(struct http_limits, body_timeout_ms),
                 0 },
         [BUSY] = { 0 },
-        [ANSWER] = { NULL, connection_close, answer_measure, offsetof(struct http_limits, idle_timeout_ms),
-                0 },
+        [ANSWER] = { NULL, connection_close, http_answer_measure,
+                offsetof(struct http_limits, idle_timeout_ms), 0 },
         [LINGER] = { linger_read, connection_close, connection_close, 0, LINGER_MS },
 };
 
-static const struct {
-        int status;
-        const char *reason;
-} reasons[] = {
-        { 200, "OK" },
-        { 201, "Created" },
-        { 202, "Accepted" },
-        { 204, "No Content" },
-        { 304, "Not Modified" },
-        { 400, "Bad Request" },
-        { 401, "Unauthorized" },
-        { 403, "Forbidden" },
-        { 404, "Not Found" },
-        { 405, "Method Not Allowed" },
-        { 406, "Not Acceptable" },
-        { 408, "Request Timeout" },
-        { 409, "Conflict" },
-        { 411, "Length Required" },
-        { 413, "Content Too Large" },
-        { 414, "URI Too Long" },
-        { 415, "Unsupported Media Type" },
-        { 417, "Expectation Failed" },
-        { 422, "Unprocessable Content" },
-        { 429, "Too Many Requests" },
-        { 431, "Request Header Fields Too Large" },
-        { 500, "Internal Server Error" },
-        { 501, "Not Implemented" },
-        { 502, "Bad Gateway" },
-        { 503, "Service Unavailable" },
-        { 504, "Gateway Timeout" },
-        { 505, "HTTP Version Not Supported" },
-};
-
-struct http_server {
-        struct event_base *base;
-        struct http_limits limits;
-        struct http_hooks hooks;
-        void *context;
-        struct evconnlistener *listener; /* NULL: draining */
-        struct event accept_again;
-        struct list connections;
-        size_t n_connections;
-        size_t n_over_limit; /* of them: open only to be told 503 */
-        int watch_fd;        /* epoll: sockets whose departure matters */
-        struct event watch;
-};
-
-struct http_request {
-        struct http_head head;
-        struct http_framing framing;
-        struct bytes body;
-        char id[ID_MAX + 1];
-        uint64_t received_us;
-        void (*gone)(struct http_request *request, void *context);
-        void *gone_context;
-        bool watched;
-        bool probed; /* a FIN was seen, and 102 sent */
-};
-
-struct connection {
-        struct list link;
-        struct http_server *server;
-        struct bufferevent *stream; /* NULL: the client has gone, http_reply() is still to come */
-        struct event timer;
-        enum state state;
-        bool closes; /* after this answer */
-        bool over_limit;
-        size_t unsent;    /* ANSWER: bytes not acknowledged when last measured */
-        size_t discarded; /* LINGER */
-        struct http_scan scan;
-        struct http_request request;
-        char peer[INET6_ADDRSTRLEN];
-};
-
-/* ---- watching for departures ---- */
-
-static void watch_add(struct connection *connection)
-{
-        struct epoll_event event = { .events = EPOLLRDHUP | EPOLLET, .data.ptr = connection };
-        int fd = bufferevent_getfd(connection->stream);
-
-        /* Without it (no kernel memory) a departure shows when the answer is written, as it would anyway. */
-        if (epoll_ctl(connection->server->watch_fd, EPOLL_CTL_ADD, fd, &event) == 0)
-                connection->request.watched = true;
-}
-
-static void watch_remove(struct connection *connection)
-{
-        if (!connection->request.watched)
-                return;
-        epoll_ctl(connection->server->watch_fd, EPOLL_CTL_DEL, bufferevent_getfd(connection->stream), NULL);
-        connection->request.watched = false;
-}
-
 /* ---- life of a connection ---- */
 
-static void timer_set(struct connection *connection)
+void connection_set_timer(struct connection *connection)
 {
-        enum state state = connection->state;
+        enum http_state state = connection->state;
         const char *limits = (const char *)&connection->server->limits;
         uint32_t ms = states[state].fixed_ms;
         struct timeval wait;
@@ -213,139 +99,49 @@ static void timer_set(struct connection *connection)
                 event_del(&connection->timer);
 }
 
-static void state_enter(struct connection *connection, enum state state)
+void connection_enter(struct connection *connection, enum http_state state)
 {
         connection->state = state;
-        timer_set(connection);
+        connection_set_timer(connection);
         if (states[state].on_input)
-                bufferevent_enable(connection->stream, EV_READ);
+                bufferevent_enable(connection->socket, EV_READ);
         else
-                bufferevent_disable(connection->stream, EV_READ);
+                bufferevent_disable(connection->socket, EV_READ);
 }
 
-static void request_deinit(struct http_request *request)
+void http_request_deinit(struct http_request *request)
 {
         http_head_deinit(&request->head);
         bytes_deinit(&request->body);
         *request = (struct http_request){ 0 };
 }
 
-static void stream_free(struct connection *connection)
+void connection_disconnect(struct connection *connection)
 {
-        if (!connection->stream)
+        if (!connection->socket)
                 return;
-        watch_remove(connection);
-        bufferevent_free(connection->stream);
-        connection->stream = NULL;
+        http_watch_remove(connection);
+        bufferevent_free(connection->socket);
+        connection->socket = NULL;
 }
 
-static void connection_close(struct connection *connection)
+void connection_close(struct connection *connection)
 {
-        stream_free(connection);
+        connection_disconnect(connection);
         event_del(&connection->timer);
-        request_deinit(&connection->request);
+        http_request_deinit(&connection->request);
         list_remove(&connection->link);
         connection->server->n_connections--;
         connection->server->n_over_limit -= connection->over_limit;
         free(connection);
 }
 
-/* Closes with RST: what waits in the kernel for a reader that does not read is thrown away as well. */
-static void connection_abort(struct connection *connection)
+void connection_abort(struct connection *connection)
 {
         struct linger now = { .l_onoff = 1, .l_linger = 0 };
 
-        setsockopt(bufferevent_getfd(connection->stream), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+        setsockopt(bufferevent_getfd(connection->socket), SOL_SOCKET, SO_LINGER, &now, sizeof now);
         connection_close(connection);
-}
-
-/* The client left while its request was worked on. The request lives on until http_reply(). */
-static void request_gone(struct connection *connection)
-{
-        struct http_request *request = &connection->request;
-
-        stream_free(connection);
-        if (request->gone)
-                request->gone(request, request->gone_context);
-}
-
-/* ---- answering ---- */
-
-static const char *reason_find(int status)
-{
-        for (size_t i = 0; i < ARRAY_SIZE(reasons); i++) {
-                if (reasons[i].status == status)
-                        return reasons[i].reason;
-        }
-        return "Unknown";
-}
-
-/* Bytes of answers that the client's kernel has not acknowledged, in our buffers and in our kernel's. */
-static size_t unsent_bytes(const struct connection *connection)
-{
-        size_t unsent = evbuffer_get_length(bufferevent_get_output(connection->stream));
-        int queued = 0;
-
-        if (ioctl(bufferevent_getfd(connection->stream), SIOCOUTQ, &queued) == 0 && queued > 0)
-                unsent += (size_t)queued;
-        return unsent;
-}
-
-/* Cuts off a reader that took too little since ANSWER began, or since the last look. */
-static void answer_measure(struct connection *connection)
-{
-        uint64_t least =
-                (uint64_t)connection->server->limits.idle_timeout_ms * ANSWER_BYTES_PER_SECOND / 1000;
-        size_t unsent = unsent_bytes(connection);
-
-        if (connection->unsent - MIN(unsent, connection->unsent) < MAX(least, 1U)) {
-                connection_abort(connection);
-                return;
-        }
-        connection->unsent = unsent;
-        timer_set(connection);
-}
-
-static int answer_write(struct connection *connection, const struct http_answer *answer)
-{
-        struct evbuffer *output = bufferevent_get_output(connection->stream);
-        const struct http_request *request = &connection->request;
-        bool is_head = request->head.method && strcmp(request->head.method, "HEAD") == 0;
-        bool bare = answer->status == 204 || answer->status == 304; /* RFC 9110 8.6: no Content-Length */
-        size_t length = answer->content_type && !bare ? answer->body_length : 0;
-        time_t now = time(NULL);
-        char date[64];
-        struct tm utc;
-        int r;
-
-        strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &utc));
-        r = evbuffer_add_printf(output, "HTTP/1.1 %d %s\r\nDate: %s\r\nX-Request-Id: %s\r\n%s",
-                answer->status, reason_find(answer->status), date, request->id,
-                answer->extra_headers ? answer->extra_headers : "");
-        if (r >= 0 && answer->content_type)
-                r = evbuffer_add_printf(output, "Content-Type: %s\r\n", answer->content_type);
-        if (r >= 0 && !bare)
-                r = evbuffer_add_printf(output, "Content-Length: %zu\r\n", length);
-        if (r >= 0)
-                r = evbuffer_add_printf(
-                        output, "Connection: %s\r\n\r\n", connection->closes ? "close" : "keep-alive");
-        if (r >= 0 && length > 0 && !is_head)
-                r = evbuffer_add(output, answer->body, length);
-        return r < 0 ? -ENOMEM : 0;
-}
-
-static void answer_send(struct connection *connection, const struct http_answer *answer)
-{
-        int r = answer_write(connection, answer);
-
-        request_deinit(&connection->request);
-        connection->scan = (struct http_scan){ 0 };
-        if (r < 0) {
-                connection_abort(connection);
-                return;
-        }
-        connection->unsent = unsent_bytes(connection);
-        state_enter(connection, ANSWER);
 }
 
 static void id_choose(struct http_request *request)
@@ -355,7 +151,7 @@ static void id_choose(struct http_request *request)
         size_t length = given ? strlen(given) : 0;
         uint64_t number = 0;
 
-        if (length > 0 && length <= ID_MAX && strspn(given, allowed) == length) {
+        if (length > 0 && length <= HTTP_ID_MAX && strspn(given, allowed) == length) {
                 memcpy(request->id, given, length + 1);
                 return;
         }
@@ -375,7 +171,7 @@ static void connection_refuse(struct connection *connection, const struct http_r
         server->hooks.on_refusal(
                 refusal->status, refusal->detail, connection->request.id, &answer, server->context);
         connection->closes = true;
-        answer_send(connection, &answer);
+        http_answer_send(connection, &answer);
 }
 
 static void request_cut_short(struct connection *connection)
@@ -395,9 +191,9 @@ static void request_late(struct connection *connection)
 
 static void idle_read(struct connection *connection)
 {
-        if (evbuffer_get_length(bufferevent_get_input(connection->stream)) == 0)
+        if (evbuffer_get_length(bufferevent_get_input(connection->socket)) == 0)
                 return;
-        state_enter(connection, HEAD);
+        connection_enter(connection, HEAD);
         head_read(connection);
 }
 
@@ -407,7 +203,7 @@ static void request_hand_up(struct connection *connection)
 
         id_choose(request);
         request->received_us = clock_us();
-        state_enter(connection, BUSY);
+        connection_enter(connection, BUSY);
         connection->server->hooks.on_request(request, connection->server->context);
 }
 
@@ -429,18 +225,18 @@ static void body_begin(struct connection *connection)
                 request_hand_up(connection);
                 return;
         }
-        state_enter(connection, BODY);
+        connection_enter(connection, BODY);
         if (request->head.expects_continue &&
-                evbuffer_get_length(bufferevent_get_input(connection->stream)) == 0)
+                evbuffer_get_length(bufferevent_get_input(connection->socket)) == 0)
                 evbuffer_add_printf(
-                        bufferevent_get_output(connection->stream), "HTTP/1.1 100 Continue\r\n\r\n");
+                        bufferevent_get_output(connection->socket), "HTTP/1.1 100 Continue\r\n\r\n");
         body_read(connection);
 }
 
 static void head_read(struct connection *connection)
 {
         const struct http_limits *limits = &connection->server->limits;
-        struct evbuffer *input = bufferevent_get_input(connection->stream);
+        struct evbuffer *input = bufferevent_get_input(connection->socket);
         /* In one piece for the parser: the header, an empty line before it, a byte to see that it is too
          * long. */
         size_t length = MIN(evbuffer_get_length(input), limits->header_bytes + 3);
@@ -465,7 +261,7 @@ static void head_read(struct connection *connection)
 
 static void body_read(struct connection *connection)
 {
-        struct evbuffer *input = bufferevent_get_input(connection->stream);
+        struct evbuffer *input = bufferevent_get_input(connection->socket);
         struct http_request *request = &connection->request;
         struct http_refusal refusal;
         int r = HTTP_MORE;
@@ -485,7 +281,7 @@ static void body_read(struct connection *connection)
 
 static void linger_read(struct connection *connection)
 {
-        struct evbuffer *input = bufferevent_get_input(connection->stream);
+        struct evbuffer *input = bufferevent_get_input(connection->socket);
 
         connection->discarded += evbuffer_get_length(input);
         evbuffer_drain(input, evbuffer_get_length(input));
@@ -495,44 +291,44 @@ static void linger_read(struct connection *connection)
 
 static void linger_begin(struct connection *connection)
 {
-        shutdown(bufferevent_getfd(connection->stream), SHUT_WR);
-        state_enter(connection, LINGER);
+        shutdown(bufferevent_getfd(connection->socket), SHUT_WR);
+        connection_enter(connection, LINGER);
         linger_read(connection);
 }
 
 /* ---- what the loop calls ---- */
 
-static void on_input(struct bufferevent *stream, void *context)
+static void on_input(struct bufferevent *socket, void *context)
 {
         struct connection *connection = context;
 
-        (void)stream;
+        (void)socket;
         if (states[connection->state].on_input)
                 states[connection->state].on_input(connection);
 }
 
 /* The answer is out. From here the next pipelined request is read, so answers never nest on the stack. */
-static void on_output(struct bufferevent *stream, void *context)
+static void on_output(struct bufferevent *socket, void *context)
 {
         struct connection *connection = context;
 
-        if (connection->state != ANSWER || evbuffer_get_length(bufferevent_get_output(stream)) > 0)
+        if (connection->state != ANSWER || evbuffer_get_length(bufferevent_get_output(socket)) > 0)
                 return;
         if (connection->closes || !connection->server->listener) {
                 linger_begin(connection);
                 return;
         }
-        state_enter(connection, IDLE);
+        connection_enter(connection, IDLE);
         idle_read(connection);
 }
 
-static void on_stream_event(struct bufferevent *stream, short what, void *context)
+static void on_socket_event(struct bufferevent *socket, short what, void *context)
 {
         struct connection *connection = context;
 
-        (void)stream;
+        (void)socket;
         if (connection->state == BUSY)
-                request_gone(connection);
+                http_watch_gone(connection);
         else if (what & BEV_EVENT_EOF)
                 states[connection->state].on_end(connection);
         else
@@ -545,31 +341,6 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
 
         (void)fd, (void)what;
         states[connection->state].on_deadline(connection);
-}
-
-/* A FIN: is it a half-close? The header of this file says how 102 finds out. 1.0 clients know no 1xx. */
-static void request_probe(struct connection *connection)
-{
-        struct http_request *request = &connection->request;
-
-        if (request->probed || !request->head.is_1_1)
-                return;
-        request->probed = true;
-        evbuffer_add_printf(bufferevent_get_output(connection->stream), "HTTP/1.1 102 Processing\r\n\r\n");
-}
-
-/* One event at a time: what is called may close any connection, and a batch could still point to it. */
-static void on_watch(evutil_socket_t fd, short what, void *context)
-{
-        struct epoll_event event;
-
-        (void)what, (void)context;
-        for (int i = 0; i < WATCH_BURST && epoll_wait(fd, &event, 1, 0) == 1; i++) {
-                if (event.events & (EPOLLHUP | EPOLLERR))
-                        request_gone(event.data.ptr);
-                else
-                        request_probe(event.data.ptr);
-        }
 }
 
 /* ---- accepting ---- */
@@ -589,8 +360,8 @@ static struct connection *connection_new(struct http_server *server, int fd, con
 
         if (!connection)
                 return NULL;
-        connection->stream = bufferevent_socket_new(server->base, fd, BEV_OPT_CLOSE_ON_FREE);
-        if (!connection->stream) {
+        connection->socket = bufferevent_socket_new(server->base, fd, BEV_OPT_CLOSE_ON_FREE);
+        if (!connection->socket) {
                 free(connection);
                 return NULL;
         }
@@ -599,9 +370,9 @@ static struct connection *connection_new(struct http_server *server, int fd, con
         server->n_connections++;
         evtimer_assign(&connection->timer, server->base, on_timer, connection);
         peer_format(address, connection->peer, sizeof connection->peer);
-        bufferevent_setcb(connection->stream, on_input, on_output, on_stream_event, connection);
+        bufferevent_setcb(connection->socket, on_input, on_output, on_socket_event, connection);
         bufferevent_setwatermark(
-                connection->stream, EV_READ, 0, MAX(server->limits.header_bytes + 3, (size_t)INPUT_BYTES));
+                connection->socket, EV_READ, 0, MAX(server->limits.header_bytes + 3, (size_t)INPUT_BYTES));
         return connection;
 }
 
@@ -630,7 +401,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
         }
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
         if (server->n_connections - server->n_over_limit <= server->limits.connections) {
-                state_enter(connection, IDLE);
+                connection_enter(connection, IDLE);
                 return;
         }
         connection->over_limit = true;
@@ -683,11 +454,7 @@ int http_server_new(struct event_base *base, int listen_fd, const struct http_li
         };
         list_init(&server->connections);
         evtimer_assign(&server->accept_again, base, on_accept_again, server);
-        server->watch_fd = epoll_create1(EPOLL_CLOEXEC);
-        r = server->watch_fd < 0 ? -errno : 0;
-        event_assign(&server->watch, base, server->watch_fd, EV_READ | EV_PERSIST, on_watch, server);
-        if (r == 0 && event_add(&server->watch, NULL) < 0)
-                r = -ENOMEM;
+        r = http_watch_init(server);
         if (r == 0)
                 r = server_listen(server, listen_fd);
         if (r < 0) {
@@ -714,9 +481,7 @@ struct http_server *http_server_free(struct http_server *server)
         listener_free(server);
         list_foreach(link, &server->connections)
                 connection_close(container_of(link, struct connection, link));
-        if (server->watch_fd >= 0)
-                event_del(&server->watch);
-        fd_closep(&server->watch_fd);
+        http_watch_deinit(server);
         free(server);
         return NULL;
 }
@@ -778,28 +543,4 @@ const char *http_peer(const struct http_request *request)
 uint64_t http_received_us(const struct http_request *request)
 {
         return request->received_us;
-}
-
-void http_on_gone(struct http_request *request, void (*gone)(struct http_request *request, void *context),
-        void *context)
-{
-        struct connection *connection = container_of(request, struct connection, request);
-
-        request->gone = gone;
-        request->gone_context = context;
-        if (connection->stream && !request->watched)
-                watch_add(connection);
-}
-
-void http_reply(struct http_request *request, const struct http_answer *answer)
-{
-        struct connection *connection = container_of(request, struct connection, request);
-
-        if (!connection->stream) {
-                connection_close(connection);
-                return;
-        }
-        watch_remove(connection);
-        connection->closes = !request->head.keeps_alive || !connection->server->listener;
-        answer_send(connection, answer);
 }
