@@ -93,8 +93,8 @@ class Client:
     def typescript(self, code, **members):
         return self.run_now("typescript", code, **members)
 
-    def upload(self, path, language, code):
-        return self.post("/upload", {"path": path, "language": language, "code": code})
+    def upload(self, path, language, code, **members):
+        return self.post("/upload", {"path": path, "language": language, "code": code, **members})
 
     def run(self, path, version=None, **members):
         query = "" if version is None else f"?version={version}"

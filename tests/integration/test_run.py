@@ -48,6 +48,14 @@ def test_body_that_is_no_object_is_refused(mayfly, versions, body):
     assert (answer.status, answer.code) == (400, "bad_request"), answer
 
 
+@pytest.mark.parametrize("limits", [{}, {"cpus": 0.5}, 1])
+def test_limits_are_the_uploader_s(mayfly, versions, limits):
+    answer = mayfly.run("run/steps", limits=limits)
+    assert (answer.status, answer.code) == (400, "bad_request"), answer
+    assert "/upload and /run-now" in answer.json["detail"]
+    assert mayfly.run("run/steps", limits=None).data == 3
+
+
 def test_calls_at_the_same_time_get_their_own_answers(mayfly):
     for n in 0, 2:
         mayfly.upload(f"run/own/{n}", "javascript", f"return [{n}, event.n]")

@@ -54,6 +54,34 @@ def test_missing_and_mistyped_members_are_refused(mayfly, body):
     assert (answer.status, answer.code) == (400, "bad_request"), answer
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_limits_come_with_the_code(mayfly, language):
+    limits = {"timeout_ms": 20_000, "cpus": 0.5, "memory_bytes": 1 << 26, "processes": 16}
+    for n in 1, 2:
+        assert mayfly.run_now(language, LANGUAGES[language], input={"n": n}, limits=limits).data == n + 1
+
+
+def test_limits_above_the_settings_are_refused(strict):
+    answer = strict.python("return 1", limits={"timeout_ms": 1501})
+    assert (answer.status, answer.code) == (400, "bad_request"), answer
+    assert "at most 1500 (TIMEOUT_SCRIPT)" in answer.json["detail"]
+    assert strict.python("return 1", limits={"timeout_ms": 1500}).data == 1
+
+
+@pytest.mark.parametrize("name", ["stream", "detail"])
+@pytest.mark.parametrize("value", [1, "true", [], {}])
+def test_switches_are_true_or_false(mayfly, name, value):
+    answer = mayfly.python("return 1", **{name: value})
+    assert (answer.status, answer.code) == (400, "bad_request"), answer
+    assert f"`{name}` must be true or false" in answer.json["detail"]
+
+
+@pytest.mark.parametrize("name", ["stream", "detail"])
+@pytest.mark.parametrize("value", [False, None])
+def test_switches_may_be_off(mayfly, name, value):
+    assert mayfly.python("return 1", **{name: value}).json == {"data": 1, "type": "number"}
+
+
 def test_code_over_the_limit_is_refused(mayfly):
     answer = mayfly.python("#" * 262_145)
     assert (answer.status, answer.code) == (413, "too_large"), answer
