@@ -26,6 +26,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/settings.h"
+#include "server/frame.h"
 #include "server/language.h"
 #include "server/queue.h"
 #include "server/verdict.h"
@@ -401,9 +402,8 @@ static void call_hear_wall(struct call *call, const struct cell_notice *notice)
 {
         struct frame_wall wall;
 
-        memcpy(&wall, notice->body, sizeof wall);
-        log_error("cell.wall", "call=%s wall=%u error=\"%s\"", call->id, wall.wall,
-                strerror(wall.error < 0 ? -wall.error : wall.error));
+        frame_wall_read(notice->body, &wall);
+        log_error("cell.wall", "call=%s wall=%u error=\"%s\"", call->id, wall.wall, strerror(wall.error));
         call_end(call, CALL_LOST, NULL, 0, 0);
 }
 

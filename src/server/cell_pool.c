@@ -74,9 +74,9 @@ static void cell_pool_log_wall(const struct cell *cell, const struct cell_notice
 {
         struct frame_wall wall;
 
-        memcpy(&wall, notice->body, sizeof wall);
+        frame_wall_read(notice->body, &wall);
         log_error("cell.wall", "cell=%llu runtime=%s wall=%u error=\"%s\"", (unsigned long long)cell->id,
-                runtime_name(cell->runtime), wall.wall, strerror(wall.error < 0 ? -wall.error : wall.error));
+                runtime_name(cell->runtime), wall.wall, strerror(wall.error));
 }
 
 /* The news of a cell that nobody has taken. */

@@ -1,8 +1,9 @@
 #include "server/frame.h"
 
+#include <errno.h>
 #include <string.h>
 
-enum { ERROR_MAX_BYTES = 1024 * 1024, MAP_EXTRA_BYTES = 1024 * 1024 };
+enum { ERROR_MAX_BYTES = 1024 * 1024, MAP_EXTRA_BYTES = 1024 * 1024, ERRNO_MAX = 4095 };
 
 /* What a cell may say, in which phase, and how long it may be. */
 static const struct frame_rule {
@@ -146,4 +147,10 @@ void frames_init(struct frames *frames, size_t result_max_bytes, size_t code_max
 void frames_deinit(struct frames *frames)
 {
         bytes_deinit(&frames->inbox);
+}
+
+void frame_wall_read(const char *body, struct frame_wall *ret_wall)
+{
+        memcpy(ret_wall, body, sizeof *ret_wall);
+        ret_wall->error = ret_wall->error < 0 && ret_wall->error >= -ERRNO_MAX ? -ret_wall->error : EPROTO;
 }

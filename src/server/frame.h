@@ -61,3 +61,6 @@ enum frames_news frames_read(struct frames *frames, const char *data, size_t len
 
 /* The bytes so far end within a frame. */
 bool frames_are_torn(const struct frames *frames);
+
+/* The body of FRAME_WALL, which has its length; its error becomes a positive errno, EPROTO if it is none. */
+void frame_wall_read(const char *body, struct frame_wall *ret_wall);

@@ -1,5 +1,6 @@
 /* What a cell may say: one row a case, whole, cut at every byte, and byte by byte. */
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -299,6 +300,21 @@ static void test_the_longest_frame_is_the_ceiling(void **state)
         free(piece);
 }
 
+static void test_the_error_of_a_wall_is_an_errno(void **state)
+{
+        static const int32_t errors[][2] = { { -EPERM, EPERM }, { -4095, 4095 }, { 0, EPROTO }, { 1, EPROTO },
+                { -4096, EPROTO }, { INT32_MIN, EPROTO }, { INT32_MAX, EPROTO } };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
+                struct frame_wall said = { .wall = 5, .error = errors[i][0] }, read;
+
+                frame_wall_read((const char *)&said, &read);
+                assert_int_equal(read.wall, 5);
+                assert_int_equal(read.error, errors[i][1]);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -306,6 +322,7 @@ int main(void)
                 cmocka_unit_test(test_a_call_may_lower_the_limit_of_its_result),
                 cmocka_unit_test(test_an_announced_length_takes_no_memory),
                 cmocka_unit_test(test_the_longest_frame_is_the_ceiling),
+                cmocka_unit_test(test_the_error_of_a_wall_is_an_errno),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
