@@ -1,10 +1,12 @@
 #include "cell_double.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/macros.h"
@@ -14,6 +16,8 @@ struct played_call {
         struct frame_call frame;
         char *code, *map, *input;
 };
+
+static struct keeper_play *playing;
 
 static void cell_write(int fd, const void *data, size_t length)
 {
@@ -141,6 +145,47 @@ static void do_bytes(const struct played_call *call, const char *argument)
         cell_write(GUEST_CHANNEL_FD, argument, strlen(argument));
 }
 
+/* Each byte brings descriptors along. */
+static void do_descriptors(const struct played_call *call, const char *argument)
+{
+        enum { N = 100 };
+        union {
+                struct cmsghdr header;
+                char bytes[CMSG_SPACE(N * sizeof(int))];
+        } control = { .header = { .cmsg_len = CMSG_LEN(N * sizeof(int)),
+                              .cmsg_level = SOL_SOCKET,
+                              .cmsg_type = SCM_RIGHTS } };
+        int fds[N];
+
+        (void)call;
+        for (size_t i = 0; i < N; i++)
+                fds[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        memcpy(CMSG_DATA(&control.header), fds, sizeof fds);
+        for (; *argument; argument++) {
+                struct iovec byte = { (void *)argument, 1 };
+                struct msghdr message = { .msg_iov = &byte,
+                        .msg_iovlen = 1,
+                        .msg_control = &control,
+                        .msg_controllen = sizeof control };
+
+                if (sendmsg(GUEST_CHANNEL_FD, &message, MSG_NOSIGNAL) != 1)
+                        _exit(94);
+        }
+}
+
+/* So many bytes that are no frame. */
+static void do_spew(const struct played_call *call, const char *argument)
+{
+        char block[65536];
+
+        (void)call;
+        memset(block, 'x', sizeof block);
+        for (size_t left = strtoul(argument, NULL, 10), n; left > 0; left -= n) {
+                n = MIN(left, sizeof block);
+                cell_write(GUEST_CHANNEL_FD, block, n);
+        }
+}
+
 /* A result of so many bytes. */
 static void do_long(const struct played_call *call, const char *argument)
 {
@@ -211,6 +256,15 @@ static void do_sleep(const struct played_call *call, const char *argument)
         usleep((useconds_t)atoi(argument) * 1000);
 }
 
+/* Until the test says so. */
+static void do_wait(const struct played_call *call, const char *argument)
+{
+        (void)call, (void)argument;
+        playing->waiting++;
+        while (!playing->go)
+                usleep(1000);
+}
+
 static const struct command {
         const char *name;
         void (*run)(const struct played_call *call, const char *argument);
@@ -226,6 +280,8 @@ static const struct command {
         { "flood", do_flood },
         { "header", do_header },
         { "bytes", do_bytes },
+        { "descriptors", do_descriptors },
+        { "spew", do_spew },
         { "long", do_long },
         { "deep", do_deep },
         { "compiled", do_compiled },
@@ -235,6 +291,7 @@ static const struct command {
         { "lost", do_lost },
         { "signal", do_signal },
         { "sleep", do_sleep },
+        { "wait", do_wait },
 };
 
 static void cell_run_line(const struct played_call *call, const char *line)
@@ -301,6 +358,7 @@ void cell_double_main(struct keeper_play *play)
         struct frame_header header;
         struct played_call call;
 
+        playing = play;
         if (play->die_early)
                 _exit(3);
         if (play->report_wall) {
@@ -308,6 +366,7 @@ void cell_double_main(struct keeper_play *play)
                         sizeof(struct frame_wall));
                 _exit(0);
         }
+        cell_run(NULL, strdup(play->early));
         cell_header(FRAME_READY, 0);
         if (play->deaf)
                 for (;;)

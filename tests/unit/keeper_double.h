@@ -23,13 +23,16 @@ struct keeper_play {
         atomic_int report_wall; /* cells report FRAME_WALL */
         atomic_int deaf;        /* cells say READY and never read */
         atomic_int garbage;     /* cells answer with random bytes; counts, to seed them */
+        char early[64];         /* cells do this before they say READY */
+        atomic_int go;          /* cells go on that have come to `wait` */
         atomic_int kill_idle;   /* once: kill every cell; 0 again when they are dead */
         atomic_int down;        /* once: say that the runtimes went down, and up again */
         atomic_int drain;       /* once: KEEPER_DRAIN */
 
         atomic_int started[RUNTIME_COUNT];
         atomic_int alive, most_alive;
-        atomic_int killed; /* KEEPER_KILLs */
+        atomic_int killed;  /* KEEPER_KILLs */
+        atomic_int waiting; /* cells that have come to `wait` so far */
 };
 
 /* Forks the keeper with its end of the socket. The test owns the process. */

@@ -228,13 +228,24 @@ static char *stage_escape(const char *text)
         return escaped;
 }
 
+int stage_begin(const struct stage *stage, const char *script)
+{
+        char *code = stage_escape(script), *body = NULL;
+        int fd = stage_connect(stage);
+
+        assert_true(asprintf(&body, "{\"language\":\"javascript\",\"code\":\"%s\",\"input\":[1]}", code) > 0);
+        stage_send(fd, "POST", "/run-now", NULL, body);
+        free(body);
+        free(code);
+        return fd;
+}
+
 struct reply stage_run(const struct stage *stage, const char *script)
 {
-        char *code = stage_escape(script);
-        struct reply reply = stage_post(
-                stage, "/run-now", "{\"language\":\"javascript\",\"code\":\"%s\",\"input\":[1]}", code);
+        int fd = stage_begin(stage, script);
+        struct reply reply = stage_receive(fd);
 
-        free(code);
+        close(fd);
         return reply;
 }
 

@@ -43,6 +43,8 @@ struct reply stage_post(const struct stage *stage, const char *target, const cha
         __attribute__((format(printf, 3, 4)));
 /* /run-now of this script (commands of keeper_double.c) in JavaScript. */
 struct reply stage_run(const struct stage *stage, const char *script);
+/* The same, without waiting for the answer: stage_receive() has it. The caller closes it. */
+int stage_begin(const struct stage *stage, const char *script);
 /* Asserts that it succeeds; returns the version. */
 unsigned long long stage_upload(
         const struct stage *stage, const char *path, const char *language, const char *code);
