@@ -3,6 +3,7 @@
 Runs inside a cell after the script did, so nothing of the interpreter can be trusted to be as it was.
 """
 
+import errno
 import json
 import linecache
 import math
@@ -18,7 +19,8 @@ STACK_MAX = 64 * 1024
 
 # Made while there is memory.
 OUT_OF_MEMORY = (
-    b'{"name":"MemoryError","message":"out of memory","stack":"MemoryError","line":null,"column":null}'
+    b'{"name":"MemoryError","message":"out of memory","stack":"MemoryError","line":null,"column":null,'
+    b'"code":"ENOMEM"}'
 )
 
 _HERE = os.path.dirname(__file__) + os.sep
@@ -143,11 +145,16 @@ def describe_error(error):
     try:
         line, column = _position(error.__traceback__)
         stack = "" if isinstance(error, ResultError) else _stack(error)
-        return _body(error, _message(error), stack, line, column)
+        return _body(error, _message(error), stack, line, column, _system_code(error))
     except MemoryError:
         return OUT_OF_MEMORY
     except BaseException:  # the script bent what this stands on; its error still has a name
         return _body(error, "", "", None, None)
+
+
+def print_error(error):
+    """What the interpreter would print of it, without mayfly's own frames."""
+    print(_stack(error), end="", file=sys.stderr)
 
 
 def describe_syntax_error(error, source):
@@ -178,9 +185,37 @@ def _as_syntax_error(error, source):
 
 def _message(error):
     try:
-        return str(error)
+        return str(error) or ("out of memory" if isinstance(error, MemoryError) else "")
     except Exception as second:
         return f"<its __str__ raised {type(second).__name__}>"
+
+
+def _system_code(error):
+    """The symbolic errno of the error, or of the nearest one that its traceback tells of: those in its group,
+    its cause, or what was being handled. None: nothing of the operating system was behind it."""
+    todo, seen = [error], set()
+    while todo:
+        error = todo.pop(0)
+        if error is None or id(error) in seen:
+            continue
+        seen.add(id(error))
+        if isinstance(error, MemoryError):
+            return "ENOMEM"
+        number = _errno(error) if isinstance(error, OSError) else None
+        if number in errno.errorcode:
+            return errno.errorcode[number]
+        todo += getattr(error, "exceptions", None) or ()
+        hidden = error.__cause__ is not None or error.__suppress_context__
+        todo.append(error.__cause__ if hidden else error.__context__)
+    return None
+
+
+def _errno(error):
+    """A class of the script's may have made anything of it."""
+    try:
+        return error.errno if isinstance(error.errno, int) else None
+    except Exception:
+        return None
 
 
 def _stack(error):
@@ -226,7 +261,7 @@ def _characters(line, offset):
     return len(line.encode("utf-8", "replace")[:offset].decode("utf-8", "replace"))
 
 
-def _body(error, message, stack, line, column):
+def _body(error, message, stack, line, column, code=None):
     name = "TypeError" if isinstance(error, ResultError) else type(error).__name__[:NAME_MAX]
     fields = {
         "name": name,
@@ -235,6 +270,8 @@ def _body(error, message, stack, line, column):
         "line": line,
         "column": column,
     }
+    if code is not None:
+        fields["code"] = code
     return _utf8(_encode(fields))
 
 

@@ -1,14 +1,17 @@
 // An error as the caller sees it: name, message, and a stack of the user's frames alone.
 
 import { SourceMap } from 'node:module';
-import { inspect } from 'node:util';
+import { getSystemErrorMap, inspect } from 'node:util';
 
 const { stringify } = JSON;
 
+const NAME_MAX = 256;
 const TEXT_MAX = 64 * 1024; // characters of a message or a stack
 const CAUSES_MAX = 4;
 const GUEST = new URL('.', import.meta.url).href;
 const GUEST_PATH = new URL('.', import.meta.url).pathname;
+const SYSTEM_CODES = new Set([...getSystemErrorMap().values()].map(([name]) => name));
+const NO_MEMORY = /^(Array buffer allocation failed|WebAssembly\.Memory\(\): could not allocate memory)$/;
 const POSITION = /\bfunction\.[jt]s:(\d+):(\d+)/;
 
 /** The script does not parse; `at` is {line, column}, from 1, or null. */
@@ -52,12 +55,26 @@ function describeThrown(thrown) {
   const stack = userStack(thrown, 0);
   const [, line, column] = POSITION.exec(stack.slice(stack.indexOf('\n    at '))) ?? [];
   return {
-    name: cut(String(thrown.name ?? 'Error')),
+    name: String(thrown.name ?? 'Error').slice(0, NAME_MAX),
     message: cut(String(thrown.message)),
     stack: cut(stack),
     line: line ? Number(line) : null,
     column: column ? Number(column) : null,
+    code: systemCode(thrown, 0), // JSON leaves it out if there is none
   };
+}
+
+/** The symbolic errno of an error, or of the nearest one behind it: its cause, or those it puts together. */
+function systemCode(error, depth) {
+  if (!isErrorLike(error) || depth > CAUSES_MAX) return undefined;
+  if (SYSTEM_CODES.has(error.code)) return error.code;
+  if (error.code === 'ERR_MEMORY_ALLOCATION_FAILED' || NO_MEMORY.test(error.message)) return 'ENOMEM';
+  const behind = [error.cause, ...(Array.isArray(error.errors) ? error.errors.slice(0, CAUSES_MAX) : [])];
+  for (const other of behind) {
+    const code = systemCode(other, depth + 1);
+    if (code) return code;
+  }
+  return undefined;
 }
 
 function isErrorLike(value) {

@@ -13,12 +13,12 @@ enum frame_kind {
         /* server to cell */
         FRAME_CALL = 1, /* struct frame_call, then code, map and input */
         /* cell to server; the first of RESULT..WALL ends the call, whatever follows is not read */
-        FRAME_READY = 64,    /* empty: the cell is walled and waits for its call */
-        FRAME_RESULT = 65,   /* one JSON value, UTF-8: what the script returned */
-        FRAME_NOTHING = 66,  /* empty: the script ended and returned nothing; or: the check found no fault */
-        FRAME_ERROR = 67,    /* a JSON object {name, message, stack, line, column, code}: the script failed;
-                                line and column from 1, or null; code may be left out: the word of a failed
-                                system call, such as "ENOSPC" or "EMFILE" */
+        FRAME_READY = 64,   /* empty: the cell is walled and waits for its call */
+        FRAME_RESULT = 65,  /* one JSON value, UTF-8: what the script returned */
+        FRAME_NOTHING = 66, /* empty: the script ended and returned nothing; or: the check found no fault */
+        FRAME_ERROR = 67, /* a JSON object {name, message, stack, line, column, code}: the script failed; line
+                             and column from 1, or null; code, if the operating system was behind it (or
+                             memory ran out: ENOMEM), the symbolic errno */
         FRAME_SYNTAX = 68,   /* the same object: the script does not parse */
         FRAME_COMPILED = 69, /* struct frame_compiled, then JavaScript and its source map (JSON) */
         FRAME_WALL = 70,     /* struct frame_wall: the cell could not be walled and has not run */

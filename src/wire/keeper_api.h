@@ -57,10 +57,11 @@ struct keeper_kill {
 };
 
 /*
- * Sent before a call is handed over: lowers the limits of this one cell below those of the settings (0: leaves
- * one as it is; never raises one), and starts its usage anew, so that KEEPER_DONE tells of the call and not of
- * the cell's start. Answered by KEEPER_LIMITED when the limits hold; for a cell that is not forked yet, after
- * the fork. No answer for an unknown cell, or one that ends meanwhile: its KEEPER_DONE is on the way.
+ * Sent before a call is handed over: lowers the limits of this one cell below those of the settings (0:
+ * leaves one as it is; never raises one), and starts its usage anew, so that KEEPER_DONE tells of the call
+ * and not of the cell's start. Answered by KEEPER_LIMITED when the limits hold; for a cell that is not forked
+ * yet, after the fork. No answer for an unknown cell, or one that ends meanwhile: its KEEPER_DONE is on the
+ * way.
  */
 struct keeper_limit {
         uint32_t type;

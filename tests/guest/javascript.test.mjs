@@ -204,6 +204,43 @@ describe('a script fails by', { concurrency: 2 }, () => {
     });
   });
 
+  /** [what, script, code] */
+  const codes = [
+    ['no space', 'throw Object.assign(new Error("x"), { code: "ENOSPC" })', 'ENOSPC'],
+    ['a file system that refuses', 'require("fs").mkdirSync("/proc/x")', 'ENOENT'],
+    ['a promise that does', 'await require("fs/promises").open("/nowhere/at/all")', 'ENOENT'],
+    ['a stream that nobody listens to', 'require("fs").createReadStream("/nowhere/at/all")', 'ENOENT'],
+    ['a cause', 'throw new Error("x", { cause: Object.assign(new Error("y"), { code: "EMFILE" }) })', 'EMFILE'],
+    [
+      'several errors in one',
+      'throw new AggregateError([1, new Error("x"), Object.assign(new Error("y"), { code: "EMFILE" })])',
+      'EMFILE',
+    ],
+    ['an array buffer too large', 'new Uint8Array(2 ** 40)', 'ENOMEM'],
+    ['nothing of the system', 'throw new Error("x")', undefined],
+    ["a code of Node.js's own", 'require("path").join(1)', undefined],
+    ['a code that is no text', 'throw Object.assign(new Error("x"), { code: 28 })', undefined],
+    [
+      'a cause that is its own cause',
+      'const e = new Error("x"); e.cause = e; e.errors = [e, e]; throw e',
+      undefined,
+    ],
+  ];
+  for (const [what, code, expected] of codes) {
+    test(`${what}, and its code tells`, async () => {
+      const { kind, body } = await run(code);
+      assert.equal(kind, 'FRAME_ERROR');
+      assert.equal(body.code, expected);
+    });
+  }
+
+  test('an error too long for a frame, which is cut', async () => {
+    const { body } = await run(`const text = '\x01'.repeat(1e6);
+      throw Object.assign(new Error(text), { name: text, stack: text })`);
+    assert.equal(body.name.length, 256);
+    assert.ok(JSON.stringify(body).length < 1024 * 1024);
+  });
+
   test('a cause, which is told too', async () => {
     const { body } = await run('throw new Error("outer", { cause: new Error("inner") })');
     assert.match(body.stack, /Error: outer\n.*\n {2}\[cause\]: Error: inner\n/);

@@ -244,6 +244,45 @@ class Errors(unittest.TestCase):
         self.assertEqual(run("raise ValueError('a\\udc80')").body["message"], "a\udc80")
 
 
+class SystemCodes(unittest.TestCase):
+    """The member `code` of an error that the operating system was behind."""
+
+    ROWS = {
+        "raise OSError(28, 'full')": "ENOSPC",
+        "open('/nowhere/at/all')": "ENOENT",
+        "raise BlockingIOError(11, 'later')": "EAGAIN",
+        "raise MemoryError": "ENOMEM",
+        "x = bytearray(1 << 62)": "ENOMEM",
+        "try: open('/nowhere/at/all')\nexcept OSError as e: raise ValueError('no') from e": "ENOENT",
+        "try: open('/nowhere/at/all')\nexcept OSError: raise ValueError('no')": "ENOENT",
+        "try: open('/nowhere/at/all')\nexcept OSError: raise ValueError('no') from None": None,
+        "try: open('/nowhere/at/all')\nexcept OSError: raise OSError(24, 'own')": "EMFILE",
+        "try: open('/nowhere/at/all')\nexcept OSError: raise ValueError('no') from KeyError('a')": None,
+        "1 / 0": None,
+        "raise OSError('no number')": None,
+        "raise OSError(99999, 'no such number')": None,
+        "raise OSError([], 'no number')": None,
+        "e = ValueError('no')\ne.__cause__ = KeyError('a')\ne.__cause__.__cause__ = e\nraise e": None,
+        "class E(OSError): errno = property(lambda self: 1 / 0)\nraise E(28, 'full')": None,
+    }
+
+    def test_each_is_told(self):
+        for source, code in self.ROWS.items():
+            with self.subTest(source):
+                ours = run(source)
+                self.assertEqual((ours.kind, ours.body.get("code")), ("error", code))
+                self.assertTrue(ours.body["line"])
+
+    @unittest.skipIf(sys.version_info < (3, 11), "there are no groups of exceptions before 3.11")
+    def test_that_of_a_group_is_told(self):
+        source = "raise ExceptionGroup('both', [ValueError('no'), OSError(28, 'full')])"
+        self.assertEqual(run(source).body["code"], "ENOSPC")
+
+    def test_out_of_memory_says_so(self):
+        self.assertEqual(run("raise MemoryError").body["message"], "out of memory")
+        self.assertEqual(run("raise MemoryError('own words')").body["message"], "own words")
+
+
 class Endings(unittest.TestCase):
     def test_exit_status_ends_the_call_without_a_frame(self):
         ours = run("import sys\nprint('x')\nsys.exit(3)")
