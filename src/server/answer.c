@@ -42,6 +42,11 @@ static const struct answer_row {
                 "the script used more memory than MAX_MEMORY_PER_CONTAINER allows" },
         [CALL_PROCESSES] = { OUTPUT, PROBLEM_PROCESS_LIMIT, "ProcessLimit",
                 "the script started more processes and threads than MAX_PROCESSES_PER_CONTAINER allows" },
+        [CALL_TMP] = { OUTPUT, PROBLEM_TMP_LIMIT, "TmpLimit",
+                "the script wrote more to /tmp than MAX_TMP_PER_CONTAINER or MAX_TMP_FILES_PER_CONTAINER "
+                "allows" },
+        [CALL_FILES] = { OUTPUT, PROBLEM_OPEN_FILES_LIMIT, "OpenFilesLimit",
+                "the script opened more descriptors than MAX_OPEN_FILES_PER_CONTAINER allows" },
         [CALL_OUTPUT] = { OUTPUT, PROBLEM_OUTPUT_LIMIT, "OutputLimit",
                 "the result, stdout or stderr has more bytes than OUTPUT_MAX_SIZE allows" },
         [CALL_TIMED_OUT] = { OUTPUT, PROBLEM_TIMEOUT, "Timeout",

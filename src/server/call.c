@@ -457,7 +457,7 @@ static void call_conclude(struct call *call, const struct cell_notice *notice)
         enum call_ending ending = CALL_LOST; /* of a cell that was never ready, always */
 
         if (call->state != CALL_STARTING)
-                ending = verdict_of_exit(call_leg(call), call->state == CALL_FAILING, done);
+                ending = verdict_of_exit(call_leg(call), &call->failure, done);
         call_tell(call, ending, done->code, call->failure.data, call->failure.length);
         call_finish(call, done);
 }

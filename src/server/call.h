@@ -40,6 +40,8 @@ enum call_ending {
         CALL_SIGNALED,  /* code: the signal */
         CALL_MEMORY,    /* it failed, and the memory limit was hit; body as of CALL_FAILED, or empty */
         CALL_PROCESSES, /* likewise for the process limit */
+        CALL_TMP,       /* it failed, and its error says that /tmp was full; body as of CALL_FAILED */
+        CALL_FILES,     /* likewise: there was no further descriptor */
         CALL_OUTPUT,    /* result, stdout or stderr over the limit */
         CALL_TIMED_OUT, /* TIMEOUT_SCRIPT passed */
         CALL_LOST,      /* the cell died or never lived, not by the script's fault */

@@ -19,6 +19,8 @@ static const struct problem_row {
         [PROBLEM_MEMORY_LIMIT] = { 500, 0, "memory_limit", "The script used too much memory" },
         [PROBLEM_OUTPUT_LIMIT] = { 500, 0, "output_limit", "The script wrote too much" },
         [PROBLEM_PROCESS_LIMIT] = { 500, 0, "process_limit", "The script started too many processes" },
+        [PROBLEM_TMP_LIMIT] = { 500, 0, "tmp_limit", "The script filled /tmp" },
+        [PROBLEM_OPEN_FILES_LIMIT] = { 500, 0, "open_files_limit", "The script opened too many files" },
         [PROBLEM_INTERNAL_ERROR] = { 500, 0, "internal_error", "The server failed" },
         [PROBLEM_CELL_LOST] = { 502, 0, "cell_lost", "The cell was lost" },
         [PROBLEM_STORE_UNAVAILABLE] = { 503, 2, "store_unavailable", "The store is unavailable" },

@@ -18,10 +18,22 @@ static const char *const ending_names[CALL_ENDINGS] = {
         [CALL_SIGNALED] = "signaled",
         [CALL_MEMORY] = "memory",
         [CALL_PROCESSES] = "processes",
+        [CALL_TMP] = "tmp",
+        [CALL_FILES] = "files",
         [CALL_OUTPUT] = "output",
         [CALL_TIMED_OUT] = "timed_out",
         [CALL_LOST] = "lost",
         [CALL_UNSERVED] = "unserved",
+};
+
+/* Limits that only the script meets: its error's `code` tells of them. A file is at most as large as /tmp. */
+static const struct {
+        const char *code;
+        enum call_ending ending;
+} limit_codes[] = {
+        { "\"ENOSPC\"", CALL_TMP }, { "\"EDQUOT\"", CALL_TMP }, { "\"EFBIG\"", CALL_TMP },
+        { "\"EMFILE\"", CALL_FILES }, { "\"ENFILE\"", CALL_FILES },
+        { "\"ENOMEM\"", CALL_MEMORY }, /* more than there can be, so the kernel has killed nobody */
 };
 
 typedef int frame_step(struct script *script, const struct cell_notice *notice, struct verdict *ret_verdict);
@@ -125,8 +137,25 @@ int verdict_of_frame(struct script *script, enum guest_mode leg, const struct ce
         return -EBADMSG;
 }
 
-enum call_ending verdict_of_exit(enum guest_mode leg, bool failing, const struct keeper_done *done)
+static enum call_ending verdict_of_error(const struct bytes *error)
 {
+        const char *const name = "code";
+        struct json_span code = { 0 };
+
+        if (json_members(error->data, error->length, &name, 1, &code) != 0 || !code.text)
+                return CALL_FAILED;
+        for (size_t i = 0; i < ARRAY_SIZE(limit_codes); i++) {
+                if (code.length == strlen(limit_codes[i].code) &&
+                        memcmp(code.text, limit_codes[i].code, code.length) == 0)
+                        return limit_codes[i].ending;
+        }
+        return CALL_FAILED;
+}
+
+enum call_ending verdict_of_exit(
+        enum guest_mode leg, const struct bytes *error, const struct keeper_done *done)
+{
+        bool failing = error->length > 0;
         bool lost = done->outcome == CELL_LOST || done->outcome == CELL_REFUSED;
         bool failed = failing || done->outcome == CELL_SIGNALED || done->code != 0;
 
@@ -137,7 +166,7 @@ enum call_ending verdict_of_exit(enum guest_mode leg, bool failing, const struct
         if (failed && (done->limits & CELL_LIMIT_PROCESSES))
                 return CALL_PROCESSES;
         if (failing)
-                return CALL_FAILED;
+                return verdict_of_error(error);
         if (failed)
                 return done->outcome == CELL_SIGNALED ? CALL_SIGNALED : CALL_EXITED;
         return leg == GUEST_RUN ? CALL_ENDED : CALL_LOST; /* a check always says what it found */

@@ -3,8 +3,7 @@
 /* How a cell's part in a call ended: by the frame it sent, or by its exit. A cell is hostile; the keeper is
  * not. */
 
-#include <stdbool.h>
-
+#include "base/bytes.h"
 #include "server/call.h"
 
 struct verdict {
@@ -20,8 +19,9 @@ struct verdict {
 int verdict_of_frame(struct script *script, enum guest_mode leg, const struct cell_notice *notice,
         struct verdict *ret_verdict);
 
-/* failing: it has sent FRAME_ERROR before. Only for a cell that was ready. */
-enum call_ending verdict_of_exit(enum guest_mode leg, bool failing, const struct keeper_done *done);
+/* error: the body of the FRAME_ERROR that it has sent before; empty: none. Only for a cell that was ready. */
+enum call_ending verdict_of_exit(
+        enum guest_mode leg, const struct bytes *error, const struct keeper_done *done);
 
 /* For the log. */
 const char *verdict_name(enum call_ending ending);

@@ -194,14 +194,14 @@ def test_tmp_has_a_limit(strict):
         "for n in range(200): open(f'/tmp/{n}', 'w')",
     ):
         answer = strict.python(code)
-        assert (answer.status, answer.code) == (500, "script_error"), answer
+        assert (answer.status, answer.code) == (500, "tmp_limit"), answer
         assert "No space left" in answer.error["message"]
     assert strict.python("import os\nreturn os.listdir('/tmp')").data == []
 
 
 def test_file_cannot_be_larger_than_tmp(strict):
     answer = strict.python("f = open('/tmp/a', 'wb')\nf.truncate(1 << 30)")
-    assert (answer.status, answer.code) == (500, "script_error"), answer
+    assert (answer.status, answer.code) == (500, "tmp_limit"), answer
 
 
 def test_hostile_names_and_depths_in_tmp_are_cleaned(mayfly):
