@@ -304,7 +304,10 @@ static int prepare_limits(struct setup *setup)
         const struct settings *settings = &setup->settings;
         const struct brief_rlimit limits[] = {
                 { .resource = RLIMIT_NOFILE, .value = settings->max_open_files },
-                { .resource = RLIMIT_NPROC, .value = settings->max_processes + 1 },
+                /* In case the cgroup lets more pass. The kernel asks this first and counts what is being
+                 * forked: at most one for each process, so that it is the cgroup that refuses, and tells of
+                 * it. */
+                { .resource = RLIMIT_NPROC, .value = 2 * (uint64_t)settings->max_processes + 1 },
                 { .resource = RLIMIT_FSIZE, .value = settings->max_tmp_bytes },
                 { .resource = RLIMIT_CORE, .value = 0 },
                 { .resource = RLIMIT_MSGQUEUE, .value = 0 },

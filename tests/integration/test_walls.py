@@ -273,7 +273,7 @@ return out
     limits = mayfly.python("import resource as r\nreturn {n: r.getrlimit(getattr(r, n))[1] for n in dir(r) if n.startswith('RLIMIT_')}").data
     for name in ("CORE", "MSGQUEUE", "NICE", "RTPRIO"):
         assert limits["RLIMIT_" + name] == 0, limits
-    assert 0 < limits["RLIMIT_NPROC"] <= 65 and 0 < limits["RLIMIT_NOFILE"] <= 1024 and 0 < limits["RLIMIT_FSIZE"] <= 64 << 20
+    assert 0 < limits["RLIMIT_NPROC"] <= 129 and 0 < limits["RLIMIT_NOFILE"] <= 1024 and 0 < limits["RLIMIT_FSIZE"] <= 64 << 20
 
 
 def test_P17_its_filter_cannot_be_touched(mayfly):
