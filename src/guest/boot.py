@@ -31,6 +31,9 @@ pprint queue random re secrets shutil socket statistics string struct subprocess
 time traceback types typing unicodedata urllib.parse urllib.request uuid weakref zlib zoneinfo
 """.split()
 
+EXIT_BROKEN = 125
+CHANNEL_LOST = "mayfly python: the answer cannot be sent: the script has closed or replaced descriptor 3"
+
 WARM_SCRIPT = b"""
 def double(n):
     return 2 * n
@@ -91,6 +94,8 @@ def rehearse():
 
 # In a cell
 
+getpid = os.getpid  # whatever a script makes of os
+
 
 def ready_cell():
     for hooks in fork_hooks:
@@ -112,6 +117,7 @@ def renew_randomness():
 
 def serve_call(mode, source, event_text):
     """Kind and body of the frame that ends the call, and the status to exit with."""
+    cell = getpid()  # a script that forks comes back in its children, too
     try:
         source_text = script.decode_script(source)
         codes = script.compile_script(source_text)
@@ -130,7 +136,11 @@ def serve_call(mode, source, event_text):
     except BaseException as error:
         if sys.excepthook is not sys.__excepthook__:
             sys.excepthook(type(error), error, error.__traceback__)  # the script's own
-        return guest.ERROR, report.describe_error(error), 0
+        elif getpid() != cell:
+            report.print_error(error)  # no frame tells of it
+        if getpid() == cell:
+            end_children()
+        return guest.ERROR, report.describe_error(error), 1
 
 
 def leave(code):
@@ -147,6 +157,17 @@ def join_threads():
     """As the interpreter does at its end; executors rely on it to stop their threads."""
     if "threading" in sys.modules:
         sys.modules["threading"]._shutdown()
+
+
+def end_children():
+    """A call that has failed waits for no child, as little as for a thread: the exit handler of multiprocessing
+    would join them, and what they wait for may never come."""
+    process = sys.modules.get("multiprocessing.process")
+    try:
+        for child in process.active_children() if process else ():
+            child.kill()
+    except Exception:  # the script bent it
+        pass
 
 
 def run_exit_handlers():
@@ -171,12 +192,22 @@ def run_cell():
     if not guest.has_call():  # a spare: what it readies now, its call need not wait for
         rehearse()
     mode, _, source, event_text = guest.receive()
+    cell = getpid()
     kind, body, status = serve_call(mode, source, event_text)
     run_exit_handlers()
     flush_streams()
-    if kind is not None:
-        guest.send(kind, body)
+    if kind is not None and getpid() == cell:
+        send_word(kind, body)
     guest.exit(status)
+
+
+def send_word(kind, body):
+    try:
+        guest.send(kind, body)
+    except OSError:
+        print(CHANNEL_LOST, file=sys.stderr)
+        flush_streams()
+        guest.exit(EXIT_BROKEN)
 
 
 def main():

@@ -315,7 +315,7 @@ static napi_value send_frame(napi_env env, napi_callback_info info)
                 r = send_text(env, kind, values[1]);
         }
         if (r < 0)
-                node_die("the server does not listen");
+                node_die("the answer cannot be sent: the script has closed or replaced descriptor 3");
         return NULL;
 }
 

@@ -307,6 +307,14 @@ class Endings(unittest.TestCase):
         ours = run("import atexit\natexit.register(print, 'bye')\natexit.register(lambda: 1 / 0)\nreturn 5")
         self.assertEqual((ours.body, ours.stdout), (5, "bye\n"))
 
+    def test_failed_script_waits_for_none_of_its_processes(self):
+        source = """
+import multiprocessing, time
+multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,)).start()
+1 / 0
+"""
+        self.assertEqual(run(source).body["name"], "ZeroDivisionError")
+
     def test_own_excepthook_is_called(self):
         ours = run("import sys\nsys.excepthook = lambda *e: print('hook', e[0].__name__)\n1 / 0")
         self.assertEqual((ours.kind, ours.stdout), ("error", "hook ZeroDivisionError\n"))
