@@ -140,3 +140,28 @@ def test_process_pool(mayfly):
         "        return pool.map(square, range(4))\n"
     )
     assert mayfly.python(code).data == [0, 1, 4, 9]
+
+
+def test_child_that_comes_back_does_not_answer(mayfly):
+    code = """
+import os
+parent = os.getpid()
+child = os.fork()
+if child: os.waitpid(child, 0)
+%s
+return ["parent", os.getpid() == parent]
+"""
+    for action in "", "if not child: raise ValueError('of the child')", "if not child: raise SystemExit(3)":
+        assert mayfly.python(code % action).data == ["parent", True], action
+
+
+def test_traceback_of_a_child_is_on_stderr(mayfly):
+    code = "import os\nif os.fork() == 0:\n    raise ValueError('of the child')\nos.wait()\nraise KeyError('own')"
+    answer = mayfly.python(code)
+    assert answer.error["name"] == "KeyError"
+    assert answer.json["stderr"] == (
+        "Traceback (most recent call last):\n"
+        '  File "function.py", line 3, in <module>\n'
+        "    raise ValueError('of the child')\n"
+        "ValueError: of the child\n"
+    )
