@@ -50,6 +50,7 @@ enum call_state {
 
 enum call_event {
         EVENT_PLACE,
+        EVENT_DROP, /* the queue needs the room for another */
         EVENT_TIMER,
         EVENT_READY,
         EVENT_FRAME,
@@ -70,6 +71,7 @@ static call_step call_withdraw, call_abandon;
 static call_step *const life[CALL_STATES][CALL_EVENTS] = {
         [CALL_QUEUED] = {
                 [EVENT_PLACE]      = call_start,
+                [EVENT_DROP]       = call_give_up,
                 [EVENT_TIMER]      = call_give_up,
                 [EVENT_CANCEL]     = call_withdraw,
         },
@@ -174,6 +176,11 @@ static void call_on_timer(evutil_socket_t fd, short what, void *context)
 static void call_on_place(struct queue_entry *entry)
 {
         call_handle(container_of(entry, struct call, place), EVENT_PLACE, NULL);
+}
+
+static void call_on_drop(struct queue_entry *entry)
+{
+        call_handle(container_of(entry, struct call, place), EVENT_DROP, NULL);
 }
 
 static void call_on_cell(struct cell *cell, const struct cell_notice *notice, void *context)
@@ -464,10 +471,24 @@ static void call_conclude(struct call *call, const struct cell_notice *notice)
 
 /* --- for whoever makes calls --- */
 
+static int call_line_up(struct call *call, const struct call_task *task)
+{
+        const struct queue_wish wish = {
+                .client = task->client ? task->client : "",
+                .function = task->function ? task->function : "",
+                .bytes = script_size(task->script) + task->input_length,
+                .on_place = call_on_place,
+                .on_drop = call_on_drop,
+        };
+
+        return queue_enter(call->calls->queue, &call->place, &wish);
+}
+
 int call_new(struct calls *calls, const struct call_task *task, call_ended *ended, void *context,
         struct call **ret_call)
 {
         struct call *call = calloc(1, sizeof *call);
+        int r;
 
         if (!call)
                 return error_trace(-ENOMEM);
@@ -477,9 +498,10 @@ int call_new(struct calls *calls, const struct call_task *task, call_ended *ende
                 .input_length = task->input_length,
                 .ended = ended,
                 .context = context };
-        if (queue_enter(calls->queue, &call->place, call_on_place) == QUEUE_FULL) {
+        r = call_line_up(call, task);
+        if (r != 0) {
                 free(call);
-                return CALL_QUEUE_FULL;
+                return r == QUEUE_FULL ? CALL_QUEUE_FULL : r;
         }
         snprintf(call->id, sizeof call->id, "%s", task->id);
         call->script = script_ref(task->script);
@@ -508,7 +530,8 @@ struct calls *calls_new(struct event_base *base, struct cells *cells, const stru
                 return NULL;
         *calls = (struct calls){ .base = base, .cells = cells, .settings = settings, .languages = languages };
         list_init(&calls->all);
-        calls->queue = queue_new(base, settings->max_containers, settings->queue_max);
+        calls->queue =
+                queue_new(base, settings->max_containers, settings->queue_max, settings->queue_max_bytes);
         if (!calls->queue)
                 return calls_free(calls);
         return calls;

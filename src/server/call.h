@@ -27,6 +27,7 @@ struct call_task {
         const char *input; /* JSON text, the caller's until the call has ended or was cancelled */
         size_t input_length;
         struct limits limits; /* of the run; checking and compiling have those of the settings */
+        const char *client, *function; /* for fairness in the queue; copied; NULL: "" */
 };
 
 enum call_ending {
@@ -45,7 +46,7 @@ enum call_ending {
         CALL_OUTPUT,    /* result, stdout or stderr over the limit */
         CALL_TIMED_OUT, /* TIMEOUT_SCRIPT passed */
         CALL_LOST,      /* the cell died or never lived, not by the script's fault */
-        CALL_UNSERVED,  /* QUEUE_TIMEOUT passed */
+        CALL_UNSERVED,  /* QUEUE_TIMEOUT passed, or the line was full and others had less of it */
         CALL_ENDINGS,
 };
 
