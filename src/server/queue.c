@@ -52,13 +52,16 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/macros.h"
 #include "server/queue_flow.h"
 
 enum {
-        TURN_MAX = 256, /* callbacks before the loop may look at its sockets again */
-        HOGS_MAX = 64,  /* flows that one newcomer may empty */
+        TURN_MAX = 256,   /* callbacks before the loop may look at its sockets again */
+        HOGS_MAX = 64,    /* flows that one newcomer may empty */
+        SMOOTHING = 8,    /* the observed interval follows each new one by an eighth */
+        RETRY_MAX_S = 60, /* the largest Retry-After */
 };
 
 struct queue {
@@ -68,6 +71,8 @@ struct queue {
         size_t waiting[MEASURES], waiting_max[MEASURES];
         size_t running, places;
         uint64_t round; /* of the flow served last */
+        /* How fast places come back while somebody waits: microseconds between two, smoothed; 0: unknown. */
+        uint64_t interval_us, interval_from_us;
         /* Places are given out from the loop, not from within queue_leave(): a call that fails at once would
          * otherwise start the next one on its own stack. */
         struct event *turn;
@@ -344,14 +349,31 @@ int queue_enter(struct queue *queue, struct queue_entry *entry, const struct que
                 .on_place = wish->on_place,
                 .on_drop = wish->on_drop,
         };
+        if (queue->waiting[ENTRIES] == 0)
+                queue->interval_from_us = clock_us();
         line_append(queue, entry);
         flow_settle(queue, flow);
         event_active(queue->turn, EV_TIMEOUT, 0);
         return 0;
 }
 
+/* Only while somebody waits do places come back as fast as they can. */
+static void queue_observe(struct queue *queue)
+{
+        uint64_t now_us = clock_us(), interval_us = now_us - queue->interval_from_us;
+
+        if (queue->waiting[ENTRIES] == 0)
+                return;
+        if (queue->interval_us == 0)
+                queue->interval_us = interval_us;
+        else
+                queue->interval_us += interval_us / SMOOTHING - queue->interval_us / SMOOTHING;
+        queue->interval_from_us = now_us;
+}
+
 static void queue_give_back(struct queue *queue, struct flow *flow)
 {
+        queue_observe(queue);
         flow->client->running--;
         flow->function->running--;
         queue->running--;
@@ -384,4 +406,11 @@ size_t queue_waiting(const struct queue *queue)
 size_t queue_running(const struct queue *queue)
 {
         return queue->running;
+}
+
+unsigned queue_retry_after_s(const struct queue *queue)
+{
+        double seconds = (double)queue->interval_us * (double)queue->waiting[ENTRIES] / 1e6;
+
+        return seconds >= RETRY_MAX_S - 1 ? RETRY_MAX_S : 1 + (unsigned)seconds;
 }

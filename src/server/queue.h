@@ -60,3 +60,5 @@ void queue_leave(struct queue *queue, struct queue_entry *entry);
 
 size_t queue_waiting(const struct queue *queue);
 size_t queue_running(const struct queue *queue);
+/* For Retry-After: an estimate of when all that wait now will have had their places; 1 to 60. */
+unsigned queue_retry_after_s(const struct queue *queue);

@@ -841,6 +841,26 @@ static void test_a_hundred_thousand_calls_of_a_few_pass_through(void **state)
         close_world(&world);
 }
 
+static void test_retry_after_has_bounds(void **state)
+{
+        struct world world;
+
+        (void)state;
+        open_world(&world, 1, CALLS_MAX, SIZE_MAX);
+        assert_int_equal(queue_retry_after_s(world.queue), 1); /* nothing is known, nobody waits */
+        for (size_t i = 0; i < CALLS_MAX - 10; i++)
+                wait_for(&world, "a", "f");
+        turn(&world);
+        assert_int_equal(queue_retry_after_s(world.queue), 1); /* nothing is known yet */
+        usleep(2000);
+        end_last(&world, 1);
+        assert_int_equal(queue_retry_after_s(world.queue), 60); /* 2 ms and more for each of them */
+        for (size_t i = 0; i < world.n_calls; i++)
+                leave_at_once(&world.calls[i]);
+        assert_int_equal(queue_retry_after_s(world.queue), 1);
+        close_world(&world);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -874,6 +894,7 @@ int main(void)
                 cmocka_unit_test(test_counts_hold_whatever_happens),
                 cmocka_unit_test(test_a_hundred_thousand_flows_pass_through),
                 cmocka_unit_test(test_a_hundred_thousand_calls_of_a_few_pass_through),
+                cmocka_unit_test(test_retry_after_has_bounds),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
