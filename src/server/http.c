@@ -1,27 +1,32 @@
 /*
  * The network's side of the server. One thread; nothing that a client sends is trusted.
  *
- * A connection is in one of six states (the table below): IDLE until a byte comes, HEAD and BODY while a
- * request arrives, BUSY while somebody works on it, ANSWER while the answer drains, then IDLE again or, if
- * the connection is to end, LINGER. One request at a time: from BUSY to the end of ANSWER nothing is read, so
- * pipelined requests wait in the kernel and a connection costs at most one header, one body and one answer.
- * Each state has one absolute deadline, set when it is entered.
+ * A connection is in one of seven states (the table below): IDLE until a byte comes, HEAD and BODY while a
+ * request arrives, BUSY while somebody works on it, STREAM while its answer is written in pieces, ANSWER
+ * while what is left of the answer drains, then IDLE again or, if the connection is to end, LINGER. One
+ * request at a time: from BUSY to the end of ANSWER nothing is read, so pipelined requests wait in the kernel
+ * and a connection costs at most one header, one body and one answer. Each state has at most one absolute
+ * deadline, set when it is entered.
  *
  * Ending. close() on a socket with unread input sends RST, which can destroy an answer that the client has
  * not read yet (RFC 9112 9.6). So we shut down our side only, and read on into nothing for a while: LINGER.
  *
- * Leaving. While BUSY the bufferevent does not read, so it sees no FIN either. Whoever wants to know about
- * departures calls http_on_gone(), and the socket joins an epoll instance of our own, which waits for
- * EPOLLRDHUP and is itself watched by libevent. (libevent's EV_CLOSED does not do: 2.1 reports an RST to it
- * as EV_READ|EV_WRITE, for which nobody waits, and spins.) A FIN may be a half-close whose sender still waits
- * for its answer, so it is put to the test: an interim `102 Processing` is sent, which an HTTP/1.1 client has
- * to pass over at any time. From a socket that was closed the kernel answers it with RST, seen as EPOLLHUP:
- * gone. A half-closed one stays quiet.
+ * Leaving. While BUSY or STREAM the bufferevent does not read, so it sees no FIN either. Whoever wants to
+ * know about departures calls http_on_gone(), and the socket joins an epoll instance of our own, which waits
+ * for EPOLLRDHUP and is itself watched by libevent. (libevent's EV_CLOSED does not do: 2.1 reports an RST to
+ * it as EV_READ|EV_WRITE, for which nobody waits, and spins.) A FIN may be a half-close whose sender still
+ * waits for its answer, so it is put to the test: an interim `102 Processing` is sent, which an HTTP/1.1
+ * client has to pass over at any time. From a socket that was closed the kernel answers it with RST, seen as
+ * EPOLLHUP: gone. A half-closed one stays quiet.
  *
- * Streaming has its place here when it comes: a state STREAM after BUSY that reads nothing and stays on
- * watch, http_reply_begin() that writes the head with Transfer-Encoding: chunked and enters it,
- * http_reply_write() that adds a chunk and says how much waits unsent, on_output() that tells the writer when
- * that has drained, http_reply_end() that goes on to ANSWER. The deadline of ANSWER fits it as it is.
+ * In pieces. http_reply() goes from BUSY to ANSWER at once. http_reply_begin() writes the header and enters
+ * STREAM, where the owner writes when it likes, and http_reply_end() goes on to ANSWER. All of them only fill
+ * the buffer: sending, failing and telling happen in the loop, so no owner is called from within its own
+ * call. How much waits is the owner's care, who may look (http_reply_unsent()) and is told
+ * (http_on_drained()). From the end on, what waits is ours, and ANSWER's deadline cuts off who does not take
+ * it. In STREAM a FIN is put to the test with a piece instead of 102, since an interim answer has no place in
+ * the middle of a body: the owner's probe, or for want of one whatever it writes next. A full socket takes no
+ * probe, but who leaves it behind has unread data, so its kernel sends RST unasked.
  */
 
 #include <arpa/inet.h>
@@ -60,25 +65,28 @@ static void linger_read(struct connection *connection);
 static void request_cut_short(struct connection *connection);
 static void request_late(struct connection *connection);
 
-/* What a connection does with input, with the end of input, and when its time is up. No on_input: no reading.
- */
+/* What a connection does with input, after output, with the end of input, and when its time is up. No
+ * on_input: no reading. */
 static const struct {
         void (*on_input)(struct connection *connection);
+        void (*on_output)(struct connection *connection);
         void (*on_end)(struct connection *connection);
         void (*on_deadline)(struct connection *connection);
         size_t timeout; /* offset in struct http_limits; 0: fixed_ms, and none if that is 0 too */
         uint32_t fixed_ms;
 } states[] = {
-        [IDLE] = { idle_read, connection_close, connection_close,
+        [IDLE] = { idle_read, NULL, connection_close, connection_close,
                 offsetof(struct http_limits, idle_timeout_ms), 0 },
-        [HEAD] = { head_read, request_cut_short, request_late,
+        [HEAD] = { head_read, NULL, request_cut_short, request_late,
                 offsetof(struct http_limits, header_timeout_ms), 0 },
-        [BODY] = { body_read, request_cut_short, request_late, offsetof(struct http_limits, body_timeout_ms),
-                0 },
-        [BUSY] = { 0 },
-        [ANSWER] = { NULL, connection_close, http_answer_measure,
+        [BODY] = { body_read, NULL, request_cut_short, request_late,
+                offsetof(struct http_limits, body_timeout_ms), 0 },
+        /* No deadline, but the timer tells a departure that cannot be told where it is noticed. */
+        [BUSY] = { NULL, NULL, http_watch_gone, http_watch_gone, 0, 0 },
+        [STREAM] = { NULL, http_answer_stream_output, http_watch_gone, http_watch_gone, 0, 0 },
+        [ANSWER] = { NULL, http_answer_output, connection_close, http_answer_measure,
                 offsetof(struct http_limits, idle_timeout_ms), 0 },
-        [LINGER] = { linger_read, connection_close, connection_close, 0, LINGER_MS },
+        [LINGER] = { linger_read, NULL, connection_close, connection_close, 0, LINGER_MS },
 };
 
 /* ---- life of a connection ---- */
@@ -136,11 +144,17 @@ void connection_close(struct connection *connection)
         free(connection);
 }
 
-void connection_abort(struct connection *connection)
+void connection_reset(struct connection *connection)
 {
         struct linger now = { .l_onoff = 1, .l_linger = 0 };
 
         setsockopt(bufferevent_getfd(connection->socket), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+        connection_disconnect(connection);
+}
+
+void connection_abort(struct connection *connection)
+{
+        connection_reset(connection);
         connection_close(connection);
 }
 
@@ -296,6 +310,16 @@ static void linger_begin(struct connection *connection)
         linger_read(connection);
 }
 
+void connection_answered(struct connection *connection)
+{
+        if (connection->closes || !connection->server->listener) {
+                linger_begin(connection);
+                return;
+        }
+        connection_enter(connection, IDLE);
+        idle_read(connection);
+}
+
 /* ---- what the loop calls ---- */
 
 static void on_input(struct bufferevent *socket, void *context)
@@ -307,19 +331,14 @@ static void on_input(struct bufferevent *socket, void *context)
                 states[connection->state].on_input(connection);
 }
 
-/* The answer is out. From here the next pipelined request is read, so answers never nest on the stack. */
+/* Something was written, and HTTP_DRAINED_BYTES or less are left. */
 static void on_output(struct bufferevent *socket, void *context)
 {
         struct connection *connection = context;
 
-        if (connection->state != ANSWER || evbuffer_get_length(bufferevent_get_output(socket)) > 0)
-                return;
-        if (connection->closes || !connection->server->listener) {
-                linger_begin(connection);
-                return;
-        }
-        connection_enter(connection, IDLE);
-        idle_read(connection);
+        (void)socket;
+        if (states[connection->state].on_output)
+                states[connection->state].on_output(connection);
 }
 
 static void on_socket_event(struct bufferevent *socket, short what, void *context)
@@ -327,7 +346,7 @@ static void on_socket_event(struct bufferevent *socket, short what, void *contex
         struct connection *connection = context;
 
         (void)socket;
-        if (connection->state == BUSY)
+        if (connection->state == BUSY || connection->state == STREAM)
                 http_watch_gone(connection);
         else if (what & BEV_EVENT_EOF)
                 states[connection->state].on_end(connection);
@@ -373,6 +392,7 @@ static struct connection *connection_new(struct http_server *server, int fd, con
         bufferevent_setcb(connection->socket, on_input, on_output, on_socket_event, connection);
         bufferevent_setwatermark(
                 connection->socket, EV_READ, 0, MAX(server->limits.header_bytes + 3, (size_t)INPUT_BYTES));
+        bufferevent_setwatermark(connection->socket, EV_WRITE, HTTP_DRAINED_BYTES, 0);
         return connection;
 }
 
@@ -479,8 +499,14 @@ struct http_server *http_server_free(struct http_server *server)
         if (!server)
                 return NULL;
         listener_free(server);
-        list_foreach(link, &server->connections)
-                connection_close(container_of(link, struct connection, link));
+        list_foreach(link, &server->connections) {
+                struct connection *connection = container_of(link, struct connection, link);
+
+                /* An answer is cut here. One that ends with its connection shows that by RST alone. */
+                if (connection->socket && (connection->state == STREAM || connection->state == ANSWER))
+                        connection_reset(connection);
+                connection_close(connection);
+        }
         http_watch_deinit(server);
         free(server);
         return NULL;

@@ -34,10 +34,16 @@ struct http_answer {
         size_t body_length;
         const char *extra_headers; /* "Name: value\r\n" lines, or NULL; the caller vouches that no user byte
                                       is in them unchecked */
+        const char *probe; /* http_reply_begin() only, or NULL: a piece that means nothing to the reader, such
+                              as ":\n\n" in an event stream; not copied. It is sent when a FIN is seen, to
+                              learn whether the client has gone; without it that shows at the next piece. */
 };
 
+enum { HTTP_DRAINED_BYTES = 16 * 1024 };
+
 struct http_hooks {
-        /* A whole request has arrived. Answer with http_reply() now or later, exactly once. */
+        /* A whole request has arrived. Answer now or later, exactly once: with http_reply(), or in
+         * pieces from http_reply_begin() to http_reply_end(). */
         void (*on_request)(struct http_request *request, void *context);
         /* The request was refused before it became one (400, 408, 413, 414, 415, 417, 431, 501, 503, 505):
          * writes the body of the answer, whose status is set already. `id` is its X-Request-Id, `detail` a
@@ -63,7 +69,7 @@ void http_server_drain(struct http_server *server);
 /* Connections open now. */
 size_t http_server_connections(const struct http_server *server);
 
-/* These are valid from on_request until http_reply() returns. */
+/* These are valid from on_request until the request ends. */
 
 const char *http_method(const struct http_request *request);
 /* Percent-decoded UTF-8 that begins with '/' (or is "*" for `OPTIONS *`); no NUL, no control character: bad
@@ -85,8 +91,9 @@ const char *http_peer(const struct http_request *request);
 uint64_t http_received_us(const struct http_request *request);
 
 /*
- * Asks to be told when the client goes before it is answered. `gone` is called at most once, from the loop
- * (never from within http_on_gone()), and not after http_reply(). A client that has only finished sending
+ * Asks to be told when the client goes before it is answered, or before its answer in pieces ends: at any
+ * time until then. `gone` is called at most once, from the loop (never from within http_on_gone() or another
+ * function of this file), and not after the request ended. A client that has only finished sending
  * (shutdown(SHUT_WR)) still gets its answer; http.c says how the two are told apart.
  */
 void http_on_gone(struct http_request *request, void (*gone)(struct http_request *request, void *context),
@@ -97,3 +104,32 @@ void http_on_gone(struct http_request *request, void (*gone)(struct http_request
  * Connection; leaves the body away for HEAD. After on_gone it must still be called: it only frees then.
  */
 void http_reply(struct http_request *request, const struct http_answer *answer);
+
+/*
+ * An answer in pieces: begin, any number of writes, then end or abort, which end the request. All of them may
+ * be called from anywhere in the loop, also from on_request, on_gone and on_drained; none calls back.
+ *
+ * To HTTP/1.1 it goes chunked; to 1.0, which knows no chunks, its end is the end of the connection. HEAD, 204
+ * and 304 get the header alone, but are ended like the others. After on_gone nothing is sent any more: begin
+ * and write do nothing, end and abort only free.
+ */
+
+/* Sends status line and header. answer->body is ignored; without a content_type that field is left away. */
+void http_reply_begin(struct http_request *request, const struct http_answer *answer);
+/*
+ * A piece of the body; copied, and kept until the client takes it: there is no ceiling, and a slow reader
+ * is not cut off before the end. So stop when http_reply_unsent() says that enough waits, and go on from
+ * on_drained.
+ */
+void http_reply_write(struct http_request *request, const void *data, size_t length);
+/* Bytes, framing included, that our kernel's side of the connection has not taken yet. */
+size_t http_reply_unsent(const struct http_request *request);
+/* Asks to be told, from the loop, each time that they have drained to HTTP_DRAINED_BYTES or less after a
+ * write had left more. Not after the client has gone. */
+void http_on_drained(struct http_request *request,
+        void (*drained)(struct http_request *request, void *context), void *context);
+void http_reply_end(struct http_request *request);
+/* Ends an answer that cannot be finished, so that the client sees that it is cut: what was written is sent,
+ * but no last chunk, and the connection ends; for 1.0 it is reset, since there the end of a connection says
+ * success. */
+void http_reply_abort(struct http_request *request);

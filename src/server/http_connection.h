@@ -21,7 +21,10 @@ struct evconnlistener;
 enum { HTTP_ID_MAX = 64 };
 
 /* The table of states is in http.c. */
-enum http_state { IDLE, HEAD, BODY, BUSY, ANSWER, LINGER };
+enum http_state { IDLE, HEAD, BODY, BUSY, STREAM, ANSWER, LINGER };
+
+/* How the client learns where the body of an answer ends. */
+enum http_coding { CODING_NO_BODY, CODING_LENGTH, CODING_CHUNKED, CODING_TO_END };
 
 struct http_server {
         struct event_base *base;
@@ -46,13 +49,18 @@ struct http_request {
         void (*gone)(struct http_request *request, void *context);
         void *gone_context;
         bool watched;
-        bool probed; /* a FIN was seen, and 102 sent */
+        bool probed;             /* a FIN was seen, and put to the test */
+        enum http_coding coding; /* STREAM */
+        const char *probe;       /* STREAM: a piece for that test, or NULL */
+        bool full;               /* STREAM: a write left more than HTTP_DRAINED_BYTES */
+        void (*drained)(struct http_request *request, void *context);
+        void *drained_context;
 };
 
 struct connection {
         struct list link;
         struct http_server *server;
-        struct bufferevent *socket; /* NULL: the client has gone, http_reply() is still to come */
+        struct bufferevent *socket; /* NULL: the client has gone, the end of its request is to come */
         struct event timer;
         enum http_state state;
         bool closes; /* after this answer */
@@ -72,10 +80,15 @@ void connection_enter(struct connection *connection, enum http_state state);
 void connection_set_timer(struct connection *connection);
 /* The socket is closed; a request in progress lives on until it is answered. */
 void connection_disconnect(struct connection *connection);
+/* The same with RST: what waits in the kernel is thrown away as well, and the client sees that it is cut. */
+void connection_reset(struct connection *connection);
 void connection_close(struct connection *connection);
-/* Closes with RST: what waits in the kernel for a reader that does not read is thrown away as well. */
+/* Resets and closes. */
 void connection_abort(struct connection *connection);
 void http_request_deinit(struct http_request *request);
+/* The whole answer has left our buffer: on to the next request, or to the end. From the loop only, so that
+ * answers never nest on the stack. */
+void connection_answered(struct connection *connection);
 
 /* ---- http_answer.c ---- */
 
@@ -83,6 +96,9 @@ void http_request_deinit(struct http_request *request);
 void http_answer_send(struct connection *connection, const struct http_answer *answer);
 /* Cuts off a reader that took too little since ANSWER began, or since the last look. */
 void http_answer_measure(struct connection *connection);
+/* Some of ANSWER's bytes have left our buffer; some of STREAM's. */
+void http_answer_output(struct connection *connection);
+void http_answer_stream_output(struct connection *connection);
 
 /* ---- http_watch.c ---- */
 
@@ -90,5 +106,5 @@ void http_answer_measure(struct connection *connection);
 int http_watch_init(struct http_server *server);
 void http_watch_deinit(struct http_server *server);
 void http_watch_remove(struct connection *connection);
-/* The client left while its request was worked on. The request lives on until http_reply(). */
+/* The client left while its request was worked on. The request lives on until its owner ends it. */
 void http_watch_gone(struct connection *connection);

@@ -7,6 +7,7 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
+#include <string.h>
 #include <sys/epoll.h>
 
 #include "base/fd.h"
@@ -36,21 +37,27 @@ void http_watch_remove(struct connection *connection)
 void http_watch_gone(struct connection *connection)
 {
         struct http_request *request = &connection->request;
+        void (*gone)(struct http_request *, void *) = request->gone;
 
         connection_disconnect(connection);
-        if (request->gone)
-                request->gone(request, request->gone_context);
+        request->gone = NULL;
+        if (gone)
+                gone(request, request->gone_context);
 }
 
-/* A FIN: is it a half-close? http.c says how 102 finds out. 1.0 clients know no 1xx. */
+/* A FIN: is it a half-close? http.c says how a few bytes find out. 1.0 clients know no 1xx. */
 static void request_probe(struct connection *connection)
 {
         struct http_request *request = &connection->request;
 
-        if (request->probed || !request->head.is_1_1)
+        if (request->probed)
                 return;
         request->probed = true;
-        evbuffer_add_printf(bufferevent_get_output(connection->socket), "HTTP/1.1 102 Processing\r\n\r\n");
+        if (connection->state == STREAM && request->probe)
+                http_reply_write(request, request->probe, strlen(request->probe));
+        else if (connection->state == BUSY && request->head.is_1_1)
+                evbuffer_add_printf(
+                        bufferevent_get_output(connection->socket), "HTTP/1.1 102 Processing\r\n\r\n");
 }
 
 /* One event at a time: what is called may close any connection, and a batch could still point to it. */
@@ -90,6 +97,8 @@ void http_on_gone(struct http_request *request, void (*gone)(struct http_request
 
         request->gone = gone;
         request->gone_context = context;
-        if (connection->socket && !request->watched)
+        if (!connection->socket)
+                event_active(&connection->timer, EV_TIMEOUT, 0); /* it had gone before */
+        else if (!request->watched)
                 watch_add(connection);
 }

@@ -76,6 +76,8 @@ static void on_request(struct http_request *request, void *context)
         } else if (strcmp(http_path(request), "/nothing") == 0) {
                 http_reply(
                         request, &(struct http_answer){ .status = 204, .extra_headers = "X-Extra: 1\r\n" });
+        } else if (world->serve) {
+                world->serve(request, world);
         } else {
                 reply_echo(request);
         }
@@ -195,6 +197,7 @@ static void client_take(struct client *client, int wait_ms)
                 assert_int_equal(bytes_append(&client->input, buffer, (size_t)n), 0);
         else if (n == 0 || errno != EAGAIN)
                 client->ended = true;
+        client->was_reset = n < 0 && errno == ECONNRESET;
 }
 
 void client_receive(struct client *client)

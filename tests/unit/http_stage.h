@@ -12,7 +12,7 @@
 #include "base/bytes.h"
 #include "server/http.h"
 
-enum { PATIENCE_TURNS = 20000, BIG = 32 * 1024 * 1024, HELD_MAX = 4 };
+enum { PATIENCE_TURNS = 20000, BIG = 32 * 1024 * 1024, HELD_MAX = 8 };
 
 struct world {
         struct event_base *base;
@@ -20,6 +20,7 @@ struct world {
         struct sockaddr_in address;
         struct http_request *held[HELD_MAX]; /* requests to /hold wait here for the test to answer them */
         size_t n_held;
+        void (*serve)(struct http_request *request, struct world *world); /* unless NULL: any other request */
         size_t n_requests;
         size_t n_gone;
         size_t n_refusals;
@@ -32,6 +33,7 @@ struct client {
         int fd;
         struct bytes input;
         bool ended;
+        bool was_reset; /* it ended with RST */
 };
 
 struct response {
