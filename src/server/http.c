@@ -83,7 +83,8 @@ static const struct {
                 offsetof(struct http_limits, body_timeout_ms), 0 },
         /* No deadline, but the timer tells a departure that cannot be told where it is noticed. */
         [BUSY] = { NULL, NULL, http_watch_gone, http_watch_gone, 0, 0 },
-        [STREAM] = { NULL, http_answer_stream_output, http_watch_gone, http_watch_gone, 0, 0 },
+        [STREAM] = { NULL, http_answer_stream_output, http_watch_gone, http_answer_stream_look,
+                offsetof(struct http_limits, silence_timeout_ms), 0 },
         [ANSWER] = { NULL, http_answer_output, connection_close, http_answer_measure,
                 offsetof(struct http_limits, idle_timeout_ms), 0 },
         [LINGER] = { linger_read, NULL, connection_close, connection_close, 0, LINGER_MS },

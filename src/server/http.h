@@ -15,16 +15,19 @@ struct http_server;
 struct http_request;
 
 struct http_limits {
-        uint32_t connections;       /* open at a time; a further one is answered 503 and closed */
-        uint32_t header_timeout_ms; /* from the first byte of a request to the end of its header: absolute,
-                                       not renewed by bytes */
-        uint32_t body_timeout_ms;   /* from the end of the header to the end of the body: absolute */
-        uint32_t idle_timeout_ms;   /* without a request on an open connection; also for a reader that takes
-                                       (next to) nothing of its answer */
-        uint32_t header_count;      /* fields: 431 beyond */
-        size_t header_bytes;        /* request line and header fields together: 431 beyond, 414 if it is the
-                                       request line alone */
-        size_t body_bytes;          /* 413 beyond, at Content-Length already */
+        uint32_t connections;        /* open at a time; a further one is answered 503 and closed */
+        uint32_t header_timeout_ms;  /* from the first byte of a request to the end of its header: absolute,
+                                        not renewed by bytes */
+        uint32_t body_timeout_ms;    /* from the end of the header to the end of the body: absolute */
+        uint32_t idle_timeout_ms;    /* without a request on an open connection; also for a reader that takes
+                                        (next to) nothing of its answer */
+        uint32_t silence_timeout_ms; /* a client has gone whose kernel acknowledges nothing of an answer in
+                                        pieces, nor that it is there, for so long. A living one that is asked
+                                        may take two minutes between two signs: more than that, in earnest. */
+        uint32_t header_count;       /* fields: 431 beyond */
+        size_t header_bytes;         /* request line and header fields together: 431 beyond, 414 if it is the
+                                        request line alone */
+        size_t body_bytes;           /* 413 beyond, at Content-Length already */
 };
 
 struct http_answer {

@@ -8,8 +8,11 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "base/macros.h"
@@ -182,6 +185,46 @@ void http_reply(struct http_request *request, const struct http_answer *answer)
 
 /* ---- in pieces ---- */
 
+/*
+ * A client whose machine has died sends neither FIN nor RST, and a stream may be open for days. A living
+ * kernel is not silent, however slow its reader: it acknowledges pieces, keepalive's questions when there are
+ * none, and the probes of a window that is shut, at most 120 s apart (TCP_RTO_MAX). So who acknowledges
+ * nothing for longer is dead. Left alone, Linux gives up after 15 minutes and more (tcp_retries2).
+ * TCP_USER_TIMEOUT is shorter, but it counts a shut window too: on 6.18, set to 3 s, it ended readers that
+ * had taken 16 KiB/s all the time, since a window opens in large steps. The measure of ANSWER does not fit
+ * either: here it would measure how fast the owner writes.
+ */
+static bool is_dead(const struct connection *connection)
+{
+        struct tcp_info info = { 0 };
+        socklen_t size = sizeof info;
+
+        /* A socket that is no TCP has no silence. */
+        getsockopt(bufferevent_getfd(connection->socket), IPPROTO_TCP, TCP_INFO, &info, &size);
+        return info.tcpi_last_ack_recv >= connection->server->limits.silence_timeout_ms;
+}
+
+void http_answer_stream_look(struct connection *connection)
+{
+        if (connection->socket && !is_dead(connection)) {
+                connection_set_timer(connection);
+                return;
+        }
+        if (connection->socket)
+                connection_reset(connection);
+        http_watch_gone(connection);
+}
+
+/* Several questions in the time that an answer may take. */
+static void socket_keep_alive(int fd, uint32_t silence_timeout_ms)
+{
+        int seconds = (int)MAX(silence_timeout_ms / 5000, 1U);
+
+        setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof seconds);
+        setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &seconds, sizeof seconds);
+        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &(int){ 1 }, sizeof(int));
+}
+
 /* No memory: what follows a hole must not be sent. The owner hears of it from the loop, as of a departure. */
 static void stream_break(struct connection *connection)
 {
@@ -206,6 +249,8 @@ void http_reply_begin(struct http_request *request, const struct http_answer *an
         }
         request->coding = is_head(request) ? CODING_NO_BODY : coding;
         request->probe = answer->probe;
+        socket_keep_alive(
+                bufferevent_getfd(connection->socket), connection->server->limits.silence_timeout_ms);
 }
 
 static int piece_write(struct evbuffer *output, enum http_coding coding, const void *data, size_t length)

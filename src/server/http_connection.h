@@ -99,6 +99,8 @@ void http_answer_measure(struct connection *connection);
 /* Some of ANSWER's bytes have left our buffer; some of STREAM's. */
 void http_answer_output(struct connection *connection);
 void http_answer_stream_output(struct connection *connection);
+/* Is the client of STREAM alive? If not, it is gone. */
+void http_answer_stream_look(struct connection *connection);
 
 /* ---- http_watch.c ---- */
 

@@ -31,7 +31,7 @@
 #include "server/language.h"
 #include "store/store.h"
 
-enum { HEADER_FIELDS_MAX = 100, DRAIN_LOOK_MS = 10 };
+enum { HEADER_FIELDS_MAX = 100, SILENCE_TIMEOUT_MS = 300 * 1000, DRAIN_LOOK_MS = 10 };
 /* It cannot start with these settings, and has said why: the keeper does not try again. */
 enum { EXIT_UNUSABLE = 2 };
 
@@ -202,6 +202,7 @@ static int server_open_http(struct server *server)
                 .header_timeout_ms = settings->http_header_timeout_ms,
                 .body_timeout_ms = settings->http_body_timeout_ms,
                 .idle_timeout_ms = settings->http_idle_timeout_ms,
+                .silence_timeout_ms = SILENCE_TIMEOUT_MS,
                 .header_bytes = settings->http_header_max_bytes,
                 .header_count = HEADER_FIELDS_MAX,
                 .body_bytes = settings->body_max_bytes,

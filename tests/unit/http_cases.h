@@ -20,6 +20,7 @@ static const struct http_limits http_case_limits = {
         .header_timeout_ms = 10000,
         .body_timeout_ms = 10000,
         .idle_timeout_ms = 10000,
+        .silence_timeout_ms = 300000,
         .header_count = 20,
         .header_bytes = 2048,
         .body_bytes = 4096,

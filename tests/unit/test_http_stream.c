@@ -8,6 +8,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <event2/event.h>
+#include <linux/filter.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -731,6 +732,53 @@ static void test_a_reader_that_takes_nothing_after_the_end_is_cut_off(void **sta
         world_end(&world);
 }
 
+/* From here on the client's machine hears nothing, and says nothing: as if its cable had been pulled. */
+static void client_die(struct client *client)
+{
+        struct sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
+        struct sock_fprog program = { .len = 1, .filter = &nothing };
+
+        assert_return_code(
+                setsockopt(client->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program), errno);
+}
+
+/* Whether something was written to it or not. Another that is as silent has a kernel that answers when asked.
+ */
+static void test_a_client_whose_machine_has_died_is_gone(void **state)
+{
+        struct http_limits limits = http_case_limits;
+        struct http_request *request, *silent_request, *written_request;
+        struct client living, silent, written;
+        struct world world;
+
+        (void)state;
+        limits.silence_timeout_ms = 1500;
+        world_begin_with(&world, &limits, 0);
+        living = client_open(&world);
+        silent = client_open(&world);
+        written = client_open(&world);
+        request = stream_begin(&living, "GET /hold HTTP/1.1", &text_answer);
+        silent_request = stream_begin(&silent, "GET /hold HTTP/1.1", &text_answer);
+        written_request = stream_begin(&written, "GET /hold HTTP/1.1", &text_answer);
+        client_die(&silent);
+        client_die(&written);
+        write_text(written_request, "unheard");
+        wait_until(&world, &world.n_gone, 2);
+        http_reply_end(silent_request);
+        http_reply_end(written_request);
+        /* The living one is looked at once more. */
+        for (int i = 0; i < 2000; i++)
+                client_receive(&living);
+        assert_int_equal(http_server_connections(world.server), 1);
+        write_text(request, "heard");
+        chunk_expect(&living, "heard");
+        http_reply_end(request);
+        client_close(&written);
+        client_close(&silent);
+        client_close(&living);
+        world_end(&world);
+}
+
 /* ---- end ---- */
 
 static void test_draining_lets_a_stream_end_and_then_closes(void **state)
@@ -830,6 +878,7 @@ int main(void)
                 cmocka_unit_test(test_no_word_of_draining_when_little_was_written),
                 cmocka_unit_test(test_a_stream_may_be_aborted_from_the_word_of_draining),
                 cmocka_unit_test(test_a_reader_that_takes_nothing_after_the_end_is_cut_off),
+                cmocka_unit_test(test_a_client_whose_machine_has_died_is_gone),
                 cmocka_unit_test(test_draining_lets_a_stream_end_and_then_closes),
                 cmocka_unit_test(test_a_server_may_be_freed_in_the_middle_of_streams),
         };
