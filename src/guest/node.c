@@ -14,7 +14,7 @@
  * - OpenSSL tells a fork by getpid() alone, which is 2 in every cell: RAND_poll() mixes in fresh entropy.
  * - Math.random: see node_random.c.
  *
- * Node-API only, and public symbols of libuv and OpenSSL that every node binary exports.
+ * Node-API only, and public symbols of libuv, OpenSSL and V8 that every node binary exports.
  */
 #ifndef NAPI_VERSION
 #define NAPI_VERSION 8
@@ -157,6 +157,35 @@ static void signals_prepare_fork(void)
         sigaction(SIGCHLD, &action, NULL);
 }
 
+typedef void heap_handler(const char *where, const void *details);
+
+/* V8 gives up: its heap is full, or a table of it can grow no further. Node.js would abort, and the call be
+ * told as one that was ended by a signal. */
+static void on_heap_full(const char *where, const void *details)
+{
+        char error[512];
+        int length = snprintf(error, sizeof error,
+                "{\"name\":\"RangeError\",\"message\":\"JavaScript heap out of memory: %s\",\"stack\":\"\","
+                "\"line\":null,\"column\":null,\"code\":\"ENOMEM\"}",
+                where ? where : "V8 gives no reason");
+
+        (void)details;
+        if (length < (int)sizeof error)
+                guest_send(FRAME_ERROR, error, (size_t)length);
+        guest_exit(EXIT_BROKEN);
+}
+
+/* Without these symbols V8 keeps the handler that Node.js has given it. */
+static void heap_prepare_fork(void)
+{
+        void *(*current)(void) = (void *(*)(void))dlsym(RTLD_DEFAULT, "_ZN2v87Isolate10GetCurrentEv");
+        void (*set)(void *isolate, heap_handler *handler) = (void (*)(void *, heap_handler *))dlsym(
+                RTLD_DEFAULT, "_ZN2v87Isolate18SetOOMErrorHandlerEPFvPKcRKNS_10OOMDetailsEE");
+
+        if (current && set)
+                set(current(), on_heap_full);
+}
+
 static void node_after_fork(void)
 {
         signal(SIGCHLD, SIG_DFL);
@@ -233,6 +262,7 @@ static napi_value serve(napi_env env, napi_callback_info info)
         random_prepare_fork(&draws);
         memory_prepare_fork();
         signals_prepare_fork();
+        heap_prepare_fork();
 
         role = guest_serve(version, &hooks);
         return text_new(env, role == GUEST_ROLE_SELFTEST ? "selftest" : "cell", NAPI_AUTO_LENGTH);

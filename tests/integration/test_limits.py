@@ -113,6 +113,13 @@ SCRIPTS = [
     ),
     (
         "memory_limit",
+        "v8_gives_up",  # as it does of itself only beyond a gigabyte
+        None,
+        "require('v8').setFlagsFromString('--allow-natives-syntax');"
+        " new Function('%FatalProcessOutOfMemoryInvalidArrayLength()')()",
+    ),
+    (
+        "memory_limit",
         "in_a_thread",
         "import threading\nt = threading.Thread(target=lambda: bytearray(b'x') * (200 << 20))\nt.start(); t.join()",
         IN_WORKER % "Buffer.alloc(200 << 20, 1)",
