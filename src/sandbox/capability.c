@@ -13,17 +13,6 @@
 const uint64_t capability_template_set =
         BIT(CAP_SYS_ADMIN) | BIT(CAP_SYS_CHROOT) | BIT(CAP_SETUID) | BIT(CAP_SETGID);
 
-int capabilities_read(uint64_t *ret_permitted)
-{
-        struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-        struct __user_cap_data_struct data[2];
-
-        if (syscall(SYS_capget, &header, data) < 0)
-                return -errno;
-        *ret_permitted = data[0].permitted | (uint64_t)data[1].permitted << 32;
-        return 0;
-}
-
 int capabilities_keep(uint64_t set, uint64_t ambient)
 {
         struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <unistd.h>
+#include <linux/capability.h>
 
 #include "sandbox/capability.h"
 
@@ -47,20 +48,17 @@ int child_keep_fds(const int *fds, unsigned n_fds)
 
 int child_become(uint32_t uid, uint64_t capabilities)
 {
-        uint64_t permitted = 0;
-        int r = capabilities_read(&permitted);
+        int r;
 
-        /* The inheritable set can only be filled before the bounding set is emptied. */
-        if (r == 0)
-                r = capabilities_keep(permitted, capabilities);
-        if (r == 0)
-                r = capabilities_bound(0);
-        if (r < 0)
-                return r;
         if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 || setgroups(0, NULL) < 0 ||
                 setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0)
                 return -errno;
-        r = capabilities_keep(capabilities, capabilities);
+        /* The inheritable set can only be filled before the bounding set is emptied, which takes SETPCAP. */
+        r = capabilities_keep(capabilities | UINT64_C(1) << CAP_SETPCAP, capabilities);
+        if (r == 0)
+                r = capabilities_bound(0);
+        if (r == 0)
+                r = capabilities_keep(capabilities, capabilities);
         if (r < 0)
                 return r;
         /* The change of user has cleared the first of these. */
