@@ -9,17 +9,12 @@
 
 static enum log_level log_threshold = LOG_INFO;
 
-static const char *const level_names[] = {
+const char *const log_level_names[] = {
         [LOG_ERROR] = "error",
         [LOG_WARN] = "warn",
         [LOG_INFO] = "info",
         [LOG_DEBUG] = "debug",
 };
-
-const char *log_level_name(enum log_level level)
-{
-        return level_names[level];
-}
 
 void log_set_level(enum log_level level)
 {
@@ -41,7 +36,7 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
         gmtime_r(&now.tv_sec, &utc);
         used = strftime(line, sizeof line, "%Y-%m-%dT%H:%M:%S", &utc);
         used += (size_t)snprintf(line + used, sizeof line - used, ".%03ldZ %s %s ", now.tv_nsec / 1000000,
-                level_names[level], event);
+                log_level_names[level], event);
 
         va_start(args, format);
         int n = vsnprintf(line + used, sizeof line - used - 1, format, args);

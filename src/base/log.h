@@ -12,7 +12,7 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
 void log_set_level(enum log_level level);
 /* "warn" for LOG_WARN. */
-const char *log_level_name(enum log_level level);
+extern const char *const log_level_names[];
 /* Returns 0, or -EINVAL for a name that is none of error, warn, info, debug. */
 int log_level_parse(const char *name, enum log_level *ret_level);
 void log_event(enum log_level level, const char *event, const char *format, ...) _printf_(3, 4);

@@ -6,7 +6,7 @@
 int log_level_parse(const char *name, enum log_level *ret_level)
 {
         for (enum log_level level = LOG_ERROR; level <= LOG_DEBUG; level++) {
-                if (strcmp(name, log_level_name(level)) == 0) {
+                if (strcmp(name, log_level_names[level]) == 0) {
                         *ret_level = level;
                         return 0;
                 }

@@ -514,7 +514,7 @@ static char *setting_format(const struct setting *setting, struct settings *sett
                 n = asprintf(&pair, "%s=%s", setting->name, *(const bool *)at ? "true" : "false");
                 break;
         case KIND_LEVEL:
-                n = asprintf(&pair, "%s=%s", setting->name, log_level_name(*(const enum log_level *)at));
+                n = asprintf(&pair, "%s=%s", setting->name, log_level_names[*(const enum log_level *)at]);
                 break;
         case KIND_TEXT:
                 n = asprintf(&pair, "%s=%s", setting->name, *(char *const *)at ? *(char *const *)at : "");
