@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -49,17 +48,10 @@ void template_announce(struct keeper *keeper, enum runtime runtime)
                 server_tell(keeper, &message, sizeof message);
 }
 
-/* Lowering is always allowed; the host's own limit may be the lower one. */
 static int template_limit(const struct brief *brief)
 {
-        for (uint32_t i = 0; i < brief->n_rlimits; i++) {
-                struct rlimit limit;
-
-                if (getrlimit(brief->rlimits[i].resource, &limit) < 0)
-                        return -errno;
-                limit.rlim_max = MIN(limit.rlim_max, brief->rlimits[i].value);
-                limit.rlim_cur = limit.rlim_max;
-                if (setrlimit(brief->rlimits[i].resource, &limit) < 0)
+        for (int i = 0; i < RLIM_NLIMITS; i++) {
+                if (setrlimit(i, &brief->rlimits[i]) < 0)
                         return -errno;
         }
         return 0;
@@ -283,7 +275,7 @@ void template_add(struct keeper *keeper, enum runtime runtime)
         struct template *template = &keeper->templates[runtime];
 
         template->runtime = runtime;
-        template->state = keeper->brief->runtimes[runtime].served ? TEMPLATE_DOWN : TEMPLATE_OFF;
+        template->state = *keeper->brief->runtimes[runtime].arguments ? TEMPLATE_DOWN : TEMPLATE_OFF;
         if (template->state == TEMPLATE_DOWN)
                 child_add(keeper, &template->child, &template_kind);
 }

@@ -154,7 +154,6 @@ static int write_command(enum runtime runtime, const struct words *words, struct
                 if (*value)
                         r = brief_add(row->arguments, sizeof row->arguments, value);
         }
-        row->served = 1;
         snprintf(row->name, sizeof row->name, "%s", runtime_name(runtime));
         return r;
 }

@@ -4,7 +4,6 @@
  * and then executes mayfly-keeper in its own place. It meets no byte from a client or a function: only the
  * operator's settings and files. See ARCHITECTURE.md.
  */
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -298,26 +297,37 @@ static int prepare_templates(struct setup *setup)
 }
 
 /* What each process of a cell may use, laid on its template and inherited; what the whole cell may use is its
- * cgroup's. */
+ * cgroup's. The host's own limit may be the lower one. */
 static int prepare_limits(struct setup *setup)
 {
         const struct settings *settings = &setup->settings;
-        const struct brief_rlimit limits[] = {
-                { .resource = RLIMIT_NOFILE, .value = settings->max_open_files },
+        const struct {
+                int resource;
+                rlim_t value;
+        } limits[] = {
+                { RLIMIT_NOFILE, settings->max_open_files },
                 /* In case the cgroup lets more pass. The kernel asks this first and counts what is being
                  * forked: at most one for each process, so that it is the cgroup that refuses, and tells of
                  * it. */
-                { .resource = RLIMIT_NPROC, .value = 2 * (uint64_t)settings->max_processes + 1 },
-                { .resource = RLIMIT_FSIZE, .value = settings->max_tmp_bytes },
-                { .resource = RLIMIT_CORE, .value = 0 },
-                { .resource = RLIMIT_MSGQUEUE, .value = 0 },
-                { .resource = RLIMIT_MEMLOCK, .value = 65536 },
-                { .resource = RLIMIT_STACK, .value = 8 << 20 },
+                { RLIMIT_NPROC, 2 * (rlim_t)settings->max_processes + 1 },
+                { RLIMIT_FSIZE, settings->max_tmp_bytes },
+                { RLIMIT_CORE, 0 },
+                { RLIMIT_MSGQUEUE, 0 },
+                { RLIMIT_MEMLOCK, 65536 },
+                { RLIMIT_STACK, 8 << 20 },
         };
 
-        static_assert(ARRAY_SIZE(limits) <= BRIEF_LIMITS, "the brief has room for them");
-        memcpy(setup->brief.rlimits, limits, sizeof limits);
-        setup->brief.n_rlimits = ARRAY_SIZE(limits);
+        for (int i = 0; i < RLIM_NLIMITS; i++) {
+                if (getrlimit(i, &setup->brief.rlimits[i]) < 0)
+                        return fail(
+                                setup, -errno, "cannot read the limits of processes: %s", strerror(errno));
+        }
+        for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+                struct rlimit *limit = &setup->brief.rlimits[limits[i].resource];
+
+                limit->rlim_max = MIN(limit->rlim_max, limits[i].value);
+                limit->rlim_cur = limit->rlim_max;
+        }
         setup->brief.tmp_bytes = settings->max_tmp_bytes;
         setup->brief.tmp_files = settings->max_tmp_files;
         return 0;
@@ -353,7 +363,6 @@ static int prepare_brief(struct setup *setup)
         struct brief *brief = &setup->brief;
         int r;
 
-        brief->size = sizeof *brief;
         brief->log_level = setup->settings.log_level;
         brief->uid_base = setup->settings.uid_base;
         brief->drain_timeout_ms = setup->settings.drain_timeout_ms;

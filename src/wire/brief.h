@@ -7,6 +7,7 @@
  */
 
 #include <stdint.h>
+#include <sys/resource.h>
 
 #include "wire/keeper_api.h"
 
@@ -26,7 +27,7 @@ enum brief_fd {
 /* User ids, counted from brief.uid_base. */
 enum { UID_SERVER = 0, UID_TEMPLATE = 1, UID_CELLS = 64 };
 
-enum { BRIEF_PATH = 512, BRIEF_TREES = 4, BRIEF_LIMITS = 8, BRIEF_WORDS = 1024, BRIEF_LIST = 16 };
+enum { BRIEF_PATH = 512, BRIEF_TREES = 4, BRIEF_WORDS = 1024, BRIEF_LIST = 16 };
 
 /*
  * The host's cgroups, v1 or v2, as files to open: `trees` are directories (v1: one a controller; v2: one in
@@ -56,13 +57,12 @@ struct brief_cgroups {
 };
 
 struct brief_runtime {
-        uint32_t served; /* 0: not configured */
         char name[16];
-        char arguments[BRIEF_WORDS]; /* the template's command: words, each with its NUL, and an empty one */
+        char arguments[BRIEF_WORDS]; /* the template's command: words, each with its NUL, and an empty one;
+                                        none: not configured */
 };
 
 struct brief {
-        uint32_t size; /* of this struct */
         uint32_t log_level;
         uint32_t n_slots;
         uint32_t uid_base;
@@ -70,13 +70,8 @@ struct brief {
         uint32_t tmp_files; /* of a cell's /tmp */
         uint64_t tmp_bytes;
         int32_t janitor_pid;
-        uint32_t n_rlimits;
-        struct brief_rlimit {
-                uint64_t value;
-                int32_t resource; /* RLIMIT_… */
-                int32_t padding;
-        } rlimits[BRIEF_LIMITS]; /* of templates and cells */
-        char root[BRIEF_PATH];   /* where the cells' root is mounted, in the keeper's mount namespace */
+        struct rlimit rlimits[RLIM_NLIMITS]; /* of templates and cells, by RLIMIT_… */
+        char root[BRIEF_PATH]; /* where the cells' root is mounted, in the keeper's mount namespace */
         char data_dir[BRIEF_PATH];
         char environment[BRIEF_WORDS];                /* of templates: as of brief_runtime.arguments */
         char janitor[(BRIEF_TREES + 2) * BRIEF_PATH]; /* the arguments of mayfly-janitor, likewise */
