@@ -17,8 +17,6 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -35,12 +33,8 @@
 enum { ANCHOR_FD = 3, PROC_FD = 4 /* its own directory of the host's /proc */ };
 
 struct anchor {
-        uint64_t tmp_bytes;
-        uint32_t tmp_files;
-        uint32_t first_uid;   /* of the first process: the templates', so that they may join its namespaces */
-        pid_t first;          /* 0: none */
-        struct stat tmp_then; /* /tmp as it was when it was mounted; st_ino 0: not mounted */
-        fsfilcnt_t tmp_then_free;
+        const struct brief *brief;
+        pid_t first; /* 0: none */
 };
 
 /* A used network may hold ports in TIME_WAIT, and counters: a fresh one has neither. */
@@ -53,33 +47,12 @@ static int clean_network(struct anchor *anchor _unused_)
         return unshare(CLONE_NEWNET) < 0 ? -errno : loopback_up();
 }
 
-static bool tmp_is_untouched(const struct anchor *anchor)
-{
-        struct statfs fs;
-        struct stat now;
-
-        return anchor->tmp_then.st_ino != 0 && stat("/tmp", &now) == 0 && statfs("/tmp", &fs) == 0 &&
-               memcmp(&now.st_mtim, &anchor->tmp_then.st_mtim, sizeof now.st_mtim) == 0 &&
-               memcmp(&now.st_ctim, &anchor->tmp_then.st_ctim, sizeof now.st_ctim) == 0 &&
-               fs.f_ffree == anchor->tmp_then_free;
-}
-
+/* A fresh tmpfs takes 30 us: less than it is worth to find out whether the last one was touched. */
 static int clean_tmp(struct anchor *anchor)
 {
-        struct statfs fs;
-        int r;
-
-        if (tmp_is_untouched(anchor))
-                return 0;
-        if (anchor->tmp_then.st_ino != 0 && umount2("/tmp", MNT_DETACH) < 0)
+        if (umount2("/tmp", MNT_DETACH) < 0 && errno != EINVAL) /* EINVAL: there was none yet */
                 return -errno;
-        r = rootfs_mount_tmp(anchor->tmp_bytes, anchor->tmp_files);
-        if (r < 0)
-                return r;
-        if (stat("/tmp", &anchor->tmp_then) < 0 || statfs("/tmp", &fs) < 0)
-                return -errno;
-        anchor->tmp_then_free = fs.f_ffree;
-        return 0;
+        return rootfs_mount_tmp(anchor->brief->tmp_bytes, anchor->brief->tmp_files);
 }
 
 static int clean_processes(struct anchor *anchor)
@@ -102,9 +75,9 @@ static void __attribute__((noreturn)) first_main(const struct anchor *anchor, in
         prctl(PR_SET_NAME, "mayfly-first");
         signal(SIGCHLD, SIG_IGN);
         if (r == 0)
-                r = child_become(anchor->first_uid, 0);
-        /* A change of user makes a process undumpable, and only a dumpable one lets its user join its
-         * namespaces. */
+                r = child_become(anchor->brief->uid_base + UID_TEMPLATE, 0);
+        /* Templates may join the namespaces of a process of their own user. A change of user makes a process
+         * undumpable, and only a dumpable one lets its user join its namespaces. */
         if (r == 0 && prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0)
                 r = -errno;
         if (write(ready, &r, sizeof r) != sizeof r || r < 0)
@@ -202,11 +175,7 @@ static int anchor_enter(const struct keeper *keeper, const struct group *slot_gr
 
 void anchor_main(const struct keeper *keeper, const struct group *slot_group, int socket)
 {
-        struct anchor anchor = {
-                .tmp_bytes = keeper->brief->tmp_bytes,
-                .tmp_files = keeper->brief->tmp_files,
-                .first_uid = keeper->brief->uid_base + UID_TEMPLATE,
-        };
+        struct anchor anchor = { .brief = keeper->brief };
         struct anchor_clean request;
         size_t length;
         int r;
