@@ -56,10 +56,9 @@ struct keeper {
         struct child janitor; /* hanging up lets it clean up */
         struct child server;
         uint64_t server_started_us;
-        struct template *templates; /* RUNTIME_COUNT */
-        struct slot *slots;         /* brief->n_slots */
-        uint32_t n_wanted;          /* of them: cells that wait to be started */
-        struct child **children;    /* all of the above */
+        struct template *templates;     /* RUNTIME_COUNT */
+        struct slot *slots, *slots_end; /* brief->n_slots */
+        struct child **children;        /* all of the above */
         size_t n_children;
 
         bool draining;

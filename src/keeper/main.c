@@ -111,6 +111,7 @@ static int keeper_add_children(struct keeper *keeper)
         keeper->children = calloc(2 + RUNTIME_COUNT + n_slots, sizeof *keeper->children);
         if (!keeper->templates || !keeper->slots || !keeper->children)
                 return -ENOMEM;
+        keeper->slots_end = keeper->slots + n_slots;
         child_add(keeper, &keeper->janitor, &janitor_kind);
         keeper->janitor.pid = keeper->brief->janitor_pid;
         keeper->janitor.fd = BRIEF_PIPE_FD;

@@ -19,6 +19,7 @@
 #include "wire/template_api.h"
 
 enum { FORK_TIMEOUT_US = 5000000, CLEAN_TIMEOUT_US = 15000000, RETRY_US = 200000, FAILURES_MAX = 5 };
+enum { FORK_FDS = KEEPER_FDS_PER_CELL + 1 }; /* with TEMPLATE_FORK, before those of the cgroups */
 
 static bool slot_is_busy(const struct slot *slot)
 {
@@ -27,13 +28,9 @@ static bool slot_is_busy(const struct slot *slot)
 
 struct slot *slot_find_ticket(struct keeper *keeper, enum runtime runtime, uint64_t ticket)
 {
-        for (uint32_t i = 0; i < keeper->brief->n_slots; i++) {
-                struct slot *slot = &keeper->slots[i];
+        struct slot *slot = &keeper->slots[ticket % keeper->brief->n_slots];
 
-                if (slot_is_busy(slot) && slot->now.runtime == runtime && slot->ticket == ticket)
-                        return slot;
-        }
-        return NULL;
+        return slot_is_busy(slot) && slot->now.runtime == runtime && slot->ticket == ticket ? slot : NULL;
 }
 
 static bool request_is(const struct slot_request *request, uint64_t cell)
@@ -43,9 +40,7 @@ static bool request_is(const struct slot_request *request, uint64_t cell)
 
 struct slot *slot_find_cell(struct keeper *keeper, uint64_t cell)
 {
-        for (uint32_t i = 0; i < keeper->brief->n_slots; i++) {
-                struct slot *slot = &keeper->slots[i];
-
+        for (struct slot *slot = keeper->slots; slot < keeper->slots_end; slot++) {
                 if ((slot_is_busy(slot) && request_is(&slot->now, cell)) ||
                         (slot->is_wanted && request_is(&slot->next, cell)))
                         return slot;
@@ -60,9 +55,7 @@ static struct slot *slot_find(struct keeper *keeper)
 {
         struct slot *found = NULL;
 
-        for (uint32_t i = 0; i < keeper->brief->n_slots; i++) {
-                struct slot *slot = &keeper->slots[i];
-
+        for (struct slot *slot = keeper->slots; slot < keeper->slots_end; slot++) {
                 if (slot->is_wanted || (slot_is_busy(slot) && !slot->killed))
                         continue;
                 if (slot->state == SLOT_FREE)
@@ -99,14 +92,12 @@ void slot_request(struct keeper *keeper, const struct slot_request *request)
         }
         slot->next = *request;
         slot->is_wanted = true;
-        keeper->n_wanted++;
         slots_dispatch(keeper);
 }
 
 static void slot_refuse(struct keeper *keeper, struct slot *slot)
 {
         slot->is_wanted = false;
-        keeper->n_wanted--;
         request_refuse(keeper, slot->next);
 }
 
@@ -114,35 +105,27 @@ static void slot_refuse(struct keeper *keeper, struct slot *slot)
  * its next word leads here again: until then the slot stays free. */
 static void slot_start_cell(struct keeper *keeper, struct slot *slot)
 {
-        static uint64_t tickets;
         const struct slot_request *next = &slot->next;
         const struct template_fork fork_request = {
                 .type = TEMPLATE_FORK,
                 .selftest = next->selftest,
-                .cell = ++tickets,
+                .cell = slot->ticket + keeper->brief->n_slots,
                 .uid = keeper->brief->uid_base + UID_CELLS + slot->index,
         };
-        int fds[PACKET_FDS], n_fds = 0;
-        uint64_t ignored[BRIEF_COUNTERS];
+        int fds[PACKET_FDS] = { next->fds[0], next->fds[1], next->fds[2], slot->first_pidfd };
 
-        for (int i = 0; i < KEEPER_FDS_PER_CELL; i++)
-                fds[n_fds++] = next->fds[i];
-        fds[n_fds++] = slot->first_pidfd;
-        for (uint32_t i = 0; i < keeper->brief->cgroups.n_trees; i++)
-                fds[n_fds++] = slot->group.joins[i];
-
-        group_read(&slot->group, ignored);
+        memcpy(fds + FORK_FDS, slot->group.joins, sizeof slot->group.joins);
+        group_read(&slot->group, slot->used);
         if (child_tell(&keeper->templates[next->runtime].child, &fork_request, sizeof fork_request, fds,
-                    (size_t)n_fds) != 0)
+                    FORK_FDS + keeper->brief->cgroups.n_trees) != 0)
                 return;
         slot->state = SLOT_STARTING;
         slot->now = *next;
-        slot->ticket = tickets;
+        slot->ticket = fork_request.cell;
         slot->killed = false;
         slot->started_us = clock_us();
         slot->anchor.wake_us = slot->started_us + FORK_TIMEOUT_US;
         slot->is_wanted = false;
-        keeper->n_wanted--;
         fds_close(slot->next.fds, KEEPER_FDS_PER_CELL);
 }
 
@@ -175,9 +158,9 @@ static void slot_look(struct keeper *keeper, struct slot *slot)
 
 void slots_dispatch(struct keeper *keeper)
 {
-        for (uint32_t i = 0; keeper->n_wanted > 0 && i < keeper->brief->n_slots; i++) {
-                if (keeper->slots[i].is_wanted)
-                        slot_look(keeper, &keeper->slots[i]);
+        for (struct slot *slot = keeper->slots; slot < keeper->slots_end; slot++) {
+                if (slot->is_wanted)
+                        slot_look(keeper, slot);
         }
 }
 
@@ -203,15 +186,13 @@ void slot_kill_cell(struct keeper *keeper, uint64_t cell)
 
 void slots_forget_server(struct keeper *keeper)
 {
-        for (uint32_t i = 0; i < keeper->brief->n_slots; i++) {
-                struct slot *slot = &keeper->slots[i];
-
+        for (struct slot *slot = keeper->slots; slot < keeper->slots_end; slot++) {
                 if (slot->is_wanted && !slot->next.selftest)
                         slot_refuse(keeper, slot);
                 if (slot_is_busy(slot) && !slot->now.selftest) {
                         slot_kill(slot);
-                        slot->now.cell =
-                                0; /* nobody waits for its end, and the next server counts from 1 again */
+                        /* Nobody waits for its end, and the next server counts from 1 again. */
+                        slot->now.cell = 0;
                 }
         }
 }
@@ -225,9 +206,7 @@ void slot_forked(struct slot *slot)
 
 void slots_lose_cells(struct keeper *keeper, enum runtime runtime)
 {
-        for (uint32_t i = 0; i < keeper->brief->n_slots; i++) {
-                struct slot *slot = &keeper->slots[i];
-
+        for (struct slot *slot = keeper->slots; slot < keeper->slots_end; slot++) {
                 if (slot_is_busy(slot) && slot->now.runtime == runtime)
                         slot_end_cell(keeper, slot, (struct keeper_done){ .outcome = CELL_LOST });
         }
@@ -241,25 +220,27 @@ static void slot_ask_clean(struct slot *slot)
         slot->state = SLOT_CLEANING;
         slot->killed = false;
         slot->anchor.wake_us = clock_us() + CLEAN_TIMEOUT_US;
-        child_tell(
-                &slot->anchor, &message, sizeof message, NULL, 0); /* if it is not there, it is lost, too */
+        /* If it is not there, it is lost, too. */
+        child_tell(&slot->anchor, &message, sizeof message, NULL, 0);
 }
 
 void slot_end_cell(struct keeper *keeper, struct slot *slot, struct keeper_done done)
 {
-        uint64_t counts[BRIEF_COUNTERS];
+        const uint64_t *used = slot->used;
 
         /* Whatever the cell has started and left behind ends here. */
         syscall(SYS_pidfd_send_signal, slot->first_pidfd, SIGKILL, NULL, 0);
-        group_read(&slot->group, counts);
+        group_read(&slot->group, slot->used);
         slot->state = SLOT_CLEANING; /* what the report leads to must find no cell here */
         done.killed = slot->killed;
         done.wall_us = clock_us() - slot->started_us;
-        /* The group knows of children that nobody has waited for; wait(2) does not. */
-        done.cpu_us = MAX(done.cpu_us, counts[BRIEF_CPU]);
-        done.peak_memory_bytes = counts[BRIEF_PEAK];
-        done.limits = (counts[BRIEF_KILLS] ? CELL_LIMIT_MEMORY : 0u) |
-                      (counts[BRIEF_REFUSALS] ? CELL_LIMIT_PROCESSES : 0u);
+        /* The group knows of children that nobody has waited for, and since when to count; wait(2) does not.
+         */
+        if (slot->group.counters[BRIEF_CPU] >= 0)
+                done.cpu_us = used[BRIEF_CPU];
+        done.peak_memory_bytes = used[BRIEF_PEAK];
+        done.limits = (used[BRIEF_KILLS] ? CELL_LIMIT_MEMORY : 0u) |
+                      (used[BRIEF_REFUSALS] ? CELL_LIMIT_PROCESSES : 0u);
         slot_report(keeper, &slot->now, done);
         slot_ask_clean(slot);
 }
@@ -350,6 +331,7 @@ int slot_add(struct keeper *keeper, uint32_t index)
         char name[32];
 
         slot->index = index;
+        slot->ticket = index;
         slot->first_pidfd = -1;
         child_add(keeper, &slot->anchor, &anchor_kind);
         snprintf(name, sizeof name, "slot-%u", index);

@@ -32,9 +32,11 @@ struct slot {
         struct slot_request next;
         /* the cell; its descriptors are closed */
         struct slot_request now;
-        uint64_t ticket; /* the template's name for it: never used twice */
+        uint64_t ticket; /* the template's name for it: never used twice; the slot's index, modulo their
+                            number */
         bool killed;
-        uint64_t started_us; /* asked to fork */
+        uint64_t started_us;           /* asked to fork */
+        uint64_t used[BRIEF_COUNTERS]; /* as of the last reading */
 };
 
 /* Makes a slot, and its anchor one of the keeper's children. 0 or negative errno. */
