@@ -89,22 +89,21 @@ static void __attribute__((noreturn)) first_main(const struct anchor *anchor, in
 
 static int start_first(struct anchor *anchor)
 {
-        _cleanup_(fd_closep) int reader = -1, writer = -1;
-        int pipe_fds[2], r = -EIO;
+        int fds[2], r = -EIO;
 
-        if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+        /* Failing, here as elsewhere, ends the anchor: nothing needs to be closed. */
+        if (pipe2(fds, O_CLOEXEC) < 0)
                 return -errno;
-        reader = pipe_fds[0];
-        writer = pipe_fds[1];
         anchor->first = (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0);
-        if (anchor->first < 0) {
-                anchor->first = 0;
+        if (anchor->first < 0)
                 return -errno;
-        }
         if (anchor->first == 0)
-                first_main(anchor, reader, writer);
-        fd_closep(&writer);
-        return read(reader, &r, sizeof r) == sizeof r ? r : -EIO;
+                first_main(anchor, fds[0], fds[1]);
+        close(fds[1]);
+        if (read(fds[0], &r, sizeof r) != sizeof r)
+                return -EIO;
+        close(fds[0]);
+        return r;
 }
 
 /* Walked from top to bottom before each cell. */

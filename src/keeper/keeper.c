@@ -220,9 +220,7 @@ int keeper_run(struct keeper *keeper)
                 if (keeper->finished)
                         return keeper->exit_code;
                 /* One at a time: what it leads to may close the descriptors of others. */
-                r = epoll_wait(keeper->epoll, &event, 1, wait_ms);
-                if (r < 0 && errno == EINTR)
-                        r = 0;
+                r = TEMP_FAILURE_RETRY(epoll_wait(keeper->epoll, &event, 1, wait_ms));
                 if (r > 0 && event.data.ptr)
                         child_hear(keeper, event.data.ptr);
                 else if (r > 0)

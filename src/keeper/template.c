@@ -48,15 +48,6 @@ void template_announce(struct keeper *keeper, enum runtime runtime)
                 server_tell(keeper, &message, sizeof message);
 }
 
-static int template_limit(const struct brief *brief)
-{
-        for (int i = 0; i < RLIM_NLIMITS; i++) {
-                if (setrlimit(i, &brief->rlimits[i]) < 0)
-                        return -errno;
-        }
-        return 0;
-}
-
 static int template_enter(struct keeper *keeper, int control)
 {
         const struct keeper_place place = {
@@ -75,7 +66,9 @@ static int template_enter(struct keeper *keeper, int control)
         r = keeper_enter(keeper, &place);
         /* Last: every slot's first process has this user id too, and who changes to one that has too many
          * processes may not execute (setuid(2), EAGAIN). */
-        return r == 0 ? template_limit(keeper->brief) : r;
+        for (int i = 0; r == 0 && i < RLIM_NLIMITS; i++)
+                r = setrlimit(i, &keeper->brief->rlimits[i]) < 0 ? -errno : 0;
+        return r;
 }
 
 static void __attribute__((noreturn)) template_main(struct keeper *keeper, struct child *child, int control)

@@ -21,11 +21,8 @@ int capabilities_keep(uint64_t set, uint64_t ambient)
         if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
                 return -errno;
         for (int i = 0; i < 2; i++) {
-                uint32_t half = (uint32_t)(set >> (32 * i)), inheritable = (uint32_t)(ambient >> (32 * i));
-
-                data[i] = (struct __user_cap_data_struct){
-                        .effective = half, .permitted = half, .inheritable = inheritable
-                };
+                data[i].effective = data[i].permitted = (uint32_t)(set >> (32 * i));
+                data[i].inheritable = (uint32_t)(ambient >> (32 * i));
         }
         if (syscall(SYS_capset, &header, data) < 0)
                 return -errno;

@@ -42,8 +42,7 @@ int rootfs_mount_tmp(uint64_t bytes, uint32_t files)
 
 int rootfs_mount_proc(void)
 {
-        if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "hidepid=invisible,subset=pid") <
-                0)
-                return -errno;
-        return 0;
+        const char *options = "hidepid=invisible,subset=pid";
+
+        return mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, options) < 0 ? -errno : 0;
 }

@@ -4,9 +4,22 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/macros.h"
+
+union control {
+        char bytes[CMSG_SPACE(sizeof(int) * PACKET_FDS)];
+        struct cmsghdr align;
+};
+
+static int packet_problem(void)
+{
+        if (errno == EAGAIN)
+                return PACKET_AGAIN;
+        return errno == EPIPE || errno == ECONNRESET ? PACKET_EOF : -errno;
+}
 
 int packet_pair(int ret_fds[2])
 {
@@ -15,13 +28,9 @@ int packet_pair(int ret_fds[2])
 
 int packet_send(int fd, const void *data, size_t length, const int *fds, size_t n_fds)
 {
-        union {
-                char bytes[CMSG_SPACE(sizeof(int) * PACKET_FDS)];
-                struct cmsghdr align;
-        } control = { 0 };
+        union control control = { 0 };
         struct iovec iov = { .iov_base = (void *)data, .iov_len = length };
         struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
-        ssize_t n;
 
         if (length > PACKET_MAX || n_fds > PACKET_FDS)
                 return -EMSGSIZE;
@@ -39,14 +48,7 @@ int packet_send(int fd, const void *data, size_t length, const int *fds, size_t 
                 memcpy(CMSG_DATA(header), fds, sizeof(int) * n_fds);
         }
 
-        do
-                n = sendmsg(fd, &message, MSG_NOSIGNAL);
-        while (n < 0 && errno == EINTR);
-        if (n >= 0)
-                return 0;
-        if (errno == EAGAIN)
-                return PACKET_AGAIN;
-        return errno == EPIPE || errno == ECONNRESET ? PACKET_EOF : -errno;
+        return TEMP_FAILURE_RETRY(sendmsg(fd, &message, MSG_NOSIGNAL)) < 0 ? packet_problem() : 0;
 }
 
 /* Copies the descriptors of a message out: one control message holds them all, at most PACKET_FDS of them. */
@@ -65,10 +67,7 @@ static size_t packet_take_fds(struct msghdr *message, int fds[PACKET_FDS])
 int packet_receive(int fd, int flags, void *data, size_t size, size_t *ret_length, int *ret_fds,
         size_t max_fds, size_t *ret_n_fds)
 {
-        union {
-                char bytes[CMSG_SPACE(sizeof(int) * PACKET_FDS)];
-                struct cmsghdr align;
-        } control = { 0 };
+        union control control = { 0 };
         struct iovec iov = { .iov_base = data, .iov_len = size };
         struct msghdr message = { .msg_iov = &iov,
                 .msg_iovlen = 1,
@@ -78,15 +77,9 @@ int packet_receive(int fd, int flags, void *data, size_t size, size_t *ret_lengt
         size_t n_fds;
         ssize_t n;
 
-        do
-                n = recvmsg(fd, &message, flags | MSG_CMSG_CLOEXEC);
-        while (n < 0 && errno == EINTR);
-        if (n < 0) {
-                if (errno == EAGAIN)
-                        return PACKET_AGAIN;
-                return errno == ECONNRESET ? PACKET_EOF : -errno;
-        }
-
+        n = TEMP_FAILURE_RETRY(recvmsg(fd, &message, flags | MSG_CMSG_CLOEXEC));
+        if (n < 0)
+                return packet_problem();
         n_fds = packet_take_fds(&message, fds);
         if (n == 0 || n_fds > max_fds || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
                 fds_close(fds, n_fds);
