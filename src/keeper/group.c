@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,12 @@ int group_open(const struct brief_cgroups *files, const char *name, struct group
                 group->counters[i] = !*counter->file ? -1
                                                      : open_file(files, counter->tree, name, counter->file,
                                                                i == BRIEF_PEAK ? O_RDWR : O_RDONLY);
+        }
+        for (uint32_t i = 0; i < files->n_limits; i++) {
+                group->limits[i] =
+                        open_file(files, files->limits[i].tree, name, files->limits[i].file, O_WRONLY);
+                if (group->limits[i] < 0)
+                        return -errno;
         }
         return 0;
 }
@@ -70,4 +77,36 @@ void group_read(struct group *group, uint64_t ret_counts[BRIEF_COUNTERS])
         if (pwrite(group->counters[BRIEF_PEAK], "0", 1, 0) != 1)
                 ret_counts[BRIEF_PEAK] = 0;
         group->last[BRIEF_PEAK] = 0;
+}
+
+static int limit_write(const struct group *group, uint32_t i, uint64_t value)
+{
+        const struct brief_limit *limit = &group->files->limits[i];
+        char text[64];
+        int n = snprintf(
+                text, sizeof text, "%" PRIu64 "%s", MAX(value * limit->factor, limit->least), limit->rest);
+
+        return pwrite(group->limits[i], text, (size_t)n, 0) == n ? 0 : -errno;
+}
+
+int group_lower(const struct group *group, const uint64_t limits[BRIEF_LIMITS])
+{
+        int r = 0;
+
+        for (uint32_t i = 0; r == 0 && i < group->files->n_limits; i++) {
+                uint64_t value = limits[group->files->limits[i].name];
+
+                if (value > 0 && value < group->files->limits[i].value)
+                        r = limit_write(group, i, value);
+        }
+        return r;
+}
+
+int group_restore(const struct group *group)
+{
+        int r = 0;
+
+        for (uint32_t i = group->files->n_limits; r == 0 && i-- > 0;)
+                r = limit_write(group, i, group->files->limits[i].value);
+        return r;
 }

@@ -1,7 +1,7 @@
 #pragma once
 
 /* One cgroup of those that mayflyd has made, by the files that the brief names: to join it, and to read how
- * much it has used. It knows of no cgroup version. */
+ * much it has used, and to lower its limits. It knows of no cgroup version. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -15,6 +15,7 @@ struct group {
         int joins[BRIEF_TREES];       /* written "0", the writer moves in */
         int counters[BRIEF_COUNTERS]; /* -1: this host has none */
         uint64_t last[BRIEF_COUNTERS];
+        int limits[BRIEF_LIMIT_FILES];
 };
 
 /* Opens its files, for good. 0 or negative errno. */
@@ -26,3 +27,8 @@ int group_join(const struct group *group);
  * starts it anew (v1, and v2 since 6.12), else 0. What the host does not tell is 0.
  */
 void group_read(struct group *group, uint64_t ret_counts[BRIEF_COUNTERS]);
+/* Lowers the limits of the settings to these; leaves alone what is 0 or not lower. 0 or negative errno: some
+ * may have been lowered. */
+int group_lower(const struct group *group, const uint64_t limits[BRIEF_LIMITS]);
+/* Sets the limits of the settings again. 0 or negative errno. */
+int group_restore(const struct group *group);

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -29,39 +30,38 @@ static const struct {
         [CGROUP_CPUACCT] = { "cpuacct", 0 },
 };
 
-enum value {
-        VALUE_MEMORY,
-        VALUE_PROCESSES,
-        VALUE_CPU_PERIOD,
-        VALUE_CPU_QUOTA,
-        VALUE_CPU_MAX,
-        VALUE_ZERO,
-        VALUE_ONE
-};
+enum { FIXED = BRIEF_LIMITS /* the same for all */ };
 
-/* How a limit is written, in this order. Optional files are absent on some hosts (no swap accounting). */
+#define CPU_PERIOD_US "100000" /* so a thousandth of a core is 100 us of it; the kernel takes 1 ms and more  \
+                                */
+
+/*
+ * How a limit is written: number * factor, `least` at least, then the text. From top to bottom they can be
+ * lowered, from bottom to top raised: v1 wants memory.limit never above memory.memsw.limit. Optional files
+ * are absent on some hosts (no swap accounting).
+ */
 static const struct {
         int version;
         enum cgroup_controller controller;
         const char *file;
-        enum value value;
+        uint32_t name; /* enum brief_limit_name, or FIXED */
+        uint64_t factor, least;
+        const char *text;
         bool optional;
 } limit_files[] = {
-        { 1, CGROUP_MEMORY, "memory.limit_in_bytes", VALUE_MEMORY, false },
-        { 1, CGROUP_MEMORY, "memory.memsw.limit_in_bytes", VALUE_MEMORY, true },
-        { 1, CGROUP_MEMORY, "memory.kmem.tcp.limit_in_bytes", VALUE_MEMORY,
-                true }, /* else sockets hold gigabytes */
-        { 1, CGROUP_PIDS, "pids.max", VALUE_PROCESSES, false },
-        { 1, CGROUP_CPU, "cpu.cfs_period_us", VALUE_CPU_PERIOD, false },
-        { 1, CGROUP_CPU, "cpu.cfs_quota_us", VALUE_CPU_QUOTA, false },
-        { 2, CGROUP_MEMORY, "memory.max", VALUE_MEMORY, false },
-        { 2, CGROUP_MEMORY, "memory.swap.max", VALUE_ZERO, true },
-        { 2, CGROUP_MEMORY, "memory.oom.group", VALUE_ONE, true },
-        { 2, CGROUP_PIDS, "pids.max", VALUE_PROCESSES, false },
-        { 2, CGROUP_CPU, "cpu.max", VALUE_CPU_MAX, false },
+        { 1, CGROUP_MEMORY, "memory.limit_in_bytes", BRIEF_MEMORY, 1, 0, "", false },
+        { 1, CGROUP_MEMORY, "memory.memsw.limit_in_bytes", BRIEF_MEMORY, 1, 0, "", true },
+        /* Else sockets hold gigabytes. */
+        { 1, CGROUP_MEMORY, "memory.kmem.tcp.limit_in_bytes", BRIEF_MEMORY, 1, 0, "", true },
+        { 1, CGROUP_PIDS, "pids.max", BRIEF_PROCESSES, 1, 0, "", false },
+        { 1, CGROUP_CPU, "cpu.cfs_period_us", FIXED, 0, 0, CPU_PERIOD_US, false },
+        { 1, CGROUP_CPU, "cpu.cfs_quota_us", BRIEF_CPUS, 100, 1000, "", false },
+        { 2, CGROUP_MEMORY, "memory.max", BRIEF_MEMORY, 1, 0, "", false },
+        { 2, CGROUP_MEMORY, "memory.swap.max", FIXED, 0, 0, "0", true },
+        { 2, CGROUP_MEMORY, "memory.oom.group", FIXED, 0, 0, "1", true },
+        { 2, CGROUP_PIDS, "pids.max", BRIEF_PROCESSES, 1, 0, "", false },
+        { 2, CGROUP_CPU, "cpu.max", BRIEF_CPUS, 100, 1000, " " CPU_PERIOD_US, false },
 };
-
-enum { CPU_PERIOD_US = 100000 };
 
 /* `tasks` in v1 spares the global lock that cgroup.procs takes. */
 static const char *const joins[] = { [1] = "tasks", [2] = "cgroup.procs" };
@@ -348,46 +348,46 @@ int host_cgroups_open(
         return error_trace(r);
 }
 
-static void format_value(enum value value, const struct cgroup_limits *limits, char *text, size_t size)
+void host_cgroups_limit(struct host_cgroups *cgroups, const uint64_t limits[BRIEF_LIMITS])
 {
-        unsigned long long quota_us = (unsigned long long)limits->cpus_milli * CPU_PERIOD_US / 1000;
+        struct brief_cgroups *files = &cgroups->files;
 
-        switch (value) {
-        case VALUE_MEMORY:
-                snprintf(text, size, "%llu", (unsigned long long)limits->memory_bytes);
-                break;
-        case VALUE_PROCESSES:
-                snprintf(text, size, "%u", limits->processes);
-                break;
-        case VALUE_CPU_PERIOD:
-                snprintf(text, size, "%d", CPU_PERIOD_US);
-                break;
-        case VALUE_CPU_QUOTA:
-                snprintf(text, size, "%llu", MAX(quota_us, 1000ULL));
-                break;
-        case VALUE_CPU_MAX:
-                snprintf(text, size, "%llu %d", MAX(quota_us, 1000ULL), CPU_PERIOD_US);
-                break;
-        case VALUE_ZERO:
-                snprintf(text, size, "0");
-                break;
-        case VALUE_ONE:
-                snprintf(text, size, "1");
-                break;
+        for (size_t i = 0; i < ARRAY_SIZE(limit_files); i++) {
+                int tree = cgroups->tree_of[limit_files[i].controller];
+                struct brief_limit *limit = &files->limits[files->n_limits];
+                char path[BRIEF_PATH + 40];
+
+                if (limit_files[i].version != cgroups->version || limit_files[i].name == FIXED || tree < 0)
+                        continue;
+                snprintf(path, sizeof path, "%s/%s", files->trees[tree], limit_files[i].file);
+                if (limit_files[i].optional && access(path, F_OK) < 0)
+                        continue;
+                *limit = (struct brief_limit){ .tree = (uint32_t)tree,
+                        .name = limit_files[i].name,
+                        .value = limits[limit_files[i].name],
+                        .factor = limit_files[i].factor,
+                        .least = limit_files[i].least };
+                snprintf(limit->file, sizeof limit->file, "%s", limit_files[i].file);
+                snprintf(limit->rest, sizeof limit->rest, "%s", limit_files[i].text);
+                files->n_limits++;
         }
 }
 
 static int set_limits(
-        const struct host_cgroups *cgroups, uint32_t tree, int directory, const struct cgroup_limits *limits)
+        const struct host_cgroups *cgroups, uint32_t tree, int directory, const uint64_t limits[BRIEF_LIMITS])
 {
         for (size_t i = 0; i < ARRAY_SIZE(limit_files); i++) {
-                char text[64];
+                uint64_t factor = limit_files[i].factor, least = limit_files[i].least;
+                char number[32] = "", text[64];
                 int r;
 
                 if (limit_files[i].version != cgroups->version ||
                         cgroups->tree_of[limit_files[i].controller] != (int)tree)
                         continue;
-                format_value(limit_files[i].value, limits, text, sizeof text);
+                if (limit_files[i].name != FIXED)
+                        snprintf(number, sizeof number, "%" PRIu64,
+                                MAX(limits[limit_files[i].name] * factor, least));
+                snprintf(text, sizeof text, "%s%s", number, limit_files[i].text);
                 r = write_at(directory, limit_files[i].file, text);
                 if (r < 0 && !(limit_files[i].optional && r == -ENOENT))
                         return error_trace(r);
@@ -395,7 +395,7 @@ static int set_limits(
         return 0;
 }
 
-int host_cgroups_add(const struct host_cgroups *cgroups, const char *name, const struct cgroup_limits *limits)
+int host_cgroups_add(const struct host_cgroups *cgroups, const char *name, const uint64_t *limits)
 {
         int r = 0;
 

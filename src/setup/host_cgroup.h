@@ -25,12 +25,6 @@ struct host_cgroups {
         struct brief_cgroups files;
 };
 
-struct cgroup_limits {
-        uint64_t memory_bytes;
-        uint32_t processes;
-        uint32_t cpus_milli;
-};
-
 /*
  * Makes the trees. `parent` (or NULL) as of the setting CGROUP_PARENT. Missing controllers are no error: see
  * ret_cgroups->walls; `problem` then says what was in the way. 0 or negative errno.
@@ -38,6 +32,8 @@ struct cgroup_limits {
 int host_cgroups_open(
         const char *parent, pid_t pid, struct host_cgroups *ret_cgroups, char *problem, size_t problem_size);
 
-/* Makes one group, with limits if not NULL. 0 or negative errno. */
-int host_cgroups_add(
-        const struct host_cgroups *cgroups, const char *name, const struct cgroup_limits *limits);
+/* Tells the brief in which files the limits of a group are, and that these are those of the settings. */
+void host_cgroups_limit(struct host_cgroups *cgroups, const uint64_t limits[BRIEF_LIMITS]);
+
+/* Makes one group, with limits (by enum brief_limit_name) if not NULL. 0 or negative errno. */
+int host_cgroups_add(const struct host_cgroups *cgroups, const char *name, const uint64_t *limits);

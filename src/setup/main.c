@@ -39,7 +39,7 @@ enum { EXIT_SETTINGS = 2, ERROR_SIZE = 512 };
 /* Beyond those that calls need: so that a slot being cleaned does not delay the next call, nor calls a
  * self-test. */
 enum { SLOTS_EXTRA = 4 };
-enum { FILES_PER_SLOT = 16, FILES_ELSE = 64 }; /* that the keeper has open */
+enum { FILES_PER_SLOT = 20, FILES_ELSE = 80 }; /* that the keeper has open */
 enum { N_FDS = BRIEF_FDS_END - BRIEF_FD };
 
 struct setup {
@@ -241,10 +241,10 @@ static int prepare_walls(struct setup *setup)
 static int prepare_groups(struct setup *setup)
 {
         const struct settings *settings = &setup->settings;
-        const struct cgroup_limits limits = {
-                .memory_bytes = settings->max_memory_bytes,
-                .processes = settings->max_processes,
-                .cpus_milli = settings->max_cpus_milli,
+        const uint64_t limits[BRIEF_LIMITS] = {
+                [BRIEF_MEMORY] = settings->max_memory_bytes,
+                [BRIEF_PROCESSES] = settings->max_processes,
+                [BRIEF_CPUS] = settings->max_cpus_milli,
         };
         static const char *const others[] = { "server", "templates", "anchors" };
         struct rlimit files;
@@ -259,11 +259,13 @@ static int prepare_groups(struct setup *setup)
                         "MAX_CONTAINERS=%u takes %u open files, and the limit is %llu; raise it (ulimit -n, "
                         "LimitNOFILE=), or lower MAX_CONTAINERS or SPARE_CELLS",
                         settings->max_containers, wanted, (unsigned long long)files.rlim_cur);
+        host_cgroups_limit(&setup->cgroups, limits);
+        setup->brief.cgroups = setup->cgroups.files;
         for (size_t i = 0; r == 0 && i < ARRAY_SIZE(others); i++)
                 r = host_cgroups_add(&setup->cgroups, others[i], NULL);
         for (uint32_t i = 0; r == 0 && i < setup->brief.n_slots; i++) {
                 snprintf(name, sizeof name, "slot-%u", i);
-                r = host_cgroups_add(&setup->cgroups, name, &limits);
+                r = host_cgroups_add(&setup->cgroups, name, limits);
         }
         return r < 0 ? fail(setup, r, "cannot set up cgroups: %s", strerror(-r)) : 0;
 }

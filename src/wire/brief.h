@@ -27,7 +27,7 @@ enum brief_fd {
 /* User ids, counted from brief.uid_base. */
 enum { UID_SERVER = 0, UID_TEMPLATE = 1, UID_CELLS = 64 };
 
-enum { BRIEF_PATH = 512, BRIEF_TREES = 4, BRIEF_WORDS = 1024, BRIEF_LIST = 16 };
+enum { BRIEF_PATH = 512, BRIEF_TREES = 4, BRIEF_LIMIT_FILES = 6, BRIEF_WORDS = 1024, BRIEF_LIST = 16 };
 
 /*
  * The host's cgroups, v1 or v2, as files to open: `trees` are directories (v1: one a controller; v2: one in
@@ -49,11 +49,26 @@ struct brief_counter {
         uint64_t divisor; /* from the file's unit to ours */
 };
 
+/* What can be lowered for one cell, and set back after it. */
+enum brief_limit_name { BRIEF_MEMORY /* bytes */, BRIEF_PROCESSES, BRIEF_CPUS /* milli */, BRIEF_LIMITS };
+
+/* A file that holds one. Written is the number, at least `least`, and `rest`; all are in the order in which
+ * they can be lowered, and in the opposite one they can be raised. */
+struct brief_limit {
+        uint32_t tree;
+        uint32_t name;          /* enum brief_limit_name */
+        uint64_t value;         /* of the settings, in our unit */
+        uint64_t factor, least; /* from our unit to the file's; in the file's */
+        char file[32];
+        char rest[16];
+};
+
 struct brief_cgroups {
-        uint32_t n_trees;
+        uint32_t n_trees, n_limits;
         char trees[BRIEF_TREES][BRIEF_PATH];
         char join[32]; /* in every tree: written "0", the writer moves in */
         struct brief_counter counters[BRIEF_COUNTERS];
+        struct brief_limit limits[BRIEF_LIMIT_FILES];
 };
 
 struct brief_runtime {

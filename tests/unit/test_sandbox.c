@@ -315,7 +315,9 @@ static void test_a_used_network_shows_it(void **state)
 
 static void body_cgroup(void)
 {
-        const struct cgroup_limits limits = { .memory_bytes = 64 << 20, .processes = 5, .cpus_milli = 500 };
+        const uint64_t limits[BRIEF_LIMITS] = {
+                [BRIEF_MEMORY] = 64 << 20, [BRIEF_PROCESSES] = 5, [BRIEF_CPUS] = 500
+        };
         uint64_t counts[BRIEF_COUNTERS] = { 0 };
         struct host_cgroups cgroups;
         const struct brief_cgroups *files = &cgroups.files;
@@ -326,7 +328,7 @@ static void body_cgroup(void)
 
         CHECK(host_cgroups_open(NULL, getpid(), &cgroups, problem, sizeof problem) == 0);
         CHECK(cgroups.walls & 1u << WALL_CGROUP_PIDS);
-        CHECK(host_cgroups_add(&cgroups, "cell", &limits) == 0);
+        CHECK(host_cgroups_add(&cgroups, "cell", limits) == 0);
         CHECK(group_open(files, "cell", &group) == 0);
         group_read(&group, counts);
         if (fork() == 0) {
@@ -377,6 +379,219 @@ static void body_cgroup(void)
                 CHECK(access(files->trees[i], F_OK) == -1);
 }
 
+/* --- limits of a group --- */
+
+static const uint64_t settings_limits[BRIEF_LIMITS] = {
+        [BRIEF_MEMORY] = 64 << 20, [BRIEF_PROCESSES] = 20, [BRIEF_CPUS] = 500
+};
+
+static void read_file(const struct brief_cgroups *files, uint32_t tree, const char *file, char text[64])
+{
+        char path[BRIEF_PATH + 80];
+        FILE *stream;
+
+        snprintf(path, sizeof path, "%s/cell/%s", files->trees[tree], file);
+        stream = fopen(path, "r");
+        CHECK(stream && fgets(text, 64, stream));
+        text[strcspn(text, "\n")] = 0;
+        fclose(stream);
+}
+
+/* The number in every file that holds this limit; there is one at least. */
+static void check_limit(
+        const struct brief_cgroups *files, enum brief_limit_name name, unsigned long long number)
+{
+        bool found = false;
+
+        for (uint32_t i = 0; i < files->n_limits; i++) {
+                char text[64];
+
+                if (files->limits[i].name != name)
+                        continue;
+                found = true;
+                read_file(files, files->limits[i].tree, files->limits[i].file, text);
+                CHECK(strtoull(text, NULL, 10) == number);
+        }
+        CHECK(found);
+}
+
+static void check_limits(const struct brief_cgroups *files, unsigned long long memory,
+        unsigned long long processes, unsigned long long cpu_us)
+{
+        check_limit(files, BRIEF_MEMORY, memory);
+        check_limit(files, BRIEF_PROCESSES, processes);
+        check_limit(files, BRIEF_CPUS, cpu_us);
+}
+
+static int lower(const struct group *group, uint64_t memory, uint64_t processes, uint64_t cpus_milli)
+{
+        const uint64_t limits[BRIEF_LIMITS] = {
+                [BRIEF_MEMORY] = memory, [BRIEF_PROCESSES] = processes, [BRIEF_CPUS] = cpus_milli
+        };
+
+        return group_lower(group, limits);
+}
+
+/* A program of this many bytes in the group: its status as of wait(2). */
+static int run_in(const struct group *group, size_t bytes)
+{
+        int status = -1;
+        pid_t pid = fork();
+
+        if (pid == 0) {
+                CHECK(group_join(group) == 0);
+                char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+                CHECK(memory != MAP_FAILED);
+                memset(memory, 1, bytes);
+                _exit(0);
+        }
+        CHECK(waitpid(pid, &status, 0) == pid);
+        return status;
+}
+
+static void remove_groups(const struct brief_cgroups *files)
+{
+        for (uint32_t i = 0; i < files->n_trees; i++) {
+                char path[BRIEF_PATH + 8];
+
+                snprintf(path, sizeof path, "%s/cell", files->trees[i]);
+                for (int n = 0; rmdir(path) < 0 && errno == EBUSY && n < 500; n++)
+                        usleep(10000); /* the dead leave a little later */
+                CHECK(rmdir(files->trees[i]) == 0);
+        }
+}
+
+static void body_limits(void)
+{
+        struct host_cgroups cgroups;
+        const struct brief_cgroups *files = &cgroups.files;
+        struct group group;
+        char problem[256];
+
+        CHECK(host_cgroups_open(NULL, getpid(), &cgroups, problem, sizeof problem) == 0);
+        host_cgroups_limit(&cgroups, settings_limits);
+        CHECK(host_cgroups_add(&cgroups, "cell", settings_limits) == 0);
+        CHECK(group_open(files, "cell", &group) == 0);
+        check_limits(files, 64 << 20, 20, 50000);
+        CHECK(run_in(&group, 40 << 20) == 0);
+
+        CHECK(lower(&group, 32 << 20, 7, 250) == 0);
+        check_limits(files, 32 << 20, 7, 25000);
+        CHECK(WTERMSIG(run_in(&group, 40 << 20)) == SIGKILL);
+        CHECK(group_restore(&group) == 0);
+        check_limits(files, 64 << 20, 20, 50000);
+        CHECK(run_in(&group, 40 << 20) == 0);
+
+        CHECK(lower(&group, 0, 3, 0) == 0);
+        check_limits(files, 64 << 20, 3, 50000);
+        CHECK(group_restore(&group) == 0);
+        CHECK(lower(&group, (64 << 20) + 4096, 21, 501) == 0);
+        check_limits(files, 64 << 20, 20, 50000);
+        CHECK(lower(&group, 0, 0, 1) == 0);
+        check_limits(files, 64 << 20, 20, 1000); /* the kernel takes no less */
+        CHECK(group_restore(&group) == 0);
+        check_limits(files, 64 << 20, 20, 50000);
+        remove_groups(files);
+}
+
+static void test_limits_of_a_group_are_lowered_never_raised_and_restored(void **state)
+{
+        (void)state;
+        in_child(body_limits);
+}
+
+/* What is in use cannot be forbidden on v1; on v2 it would be killed for it. */
+static void body_limit_below_use(void)
+{
+        struct host_cgroups cgroups;
+        struct group group;
+        char problem[256], byte;
+        int fds[2], status;
+        pid_t pid;
+
+        CHECK(host_cgroups_open(NULL, getpid(), &cgroups, problem, sizeof problem) == 0);
+        host_cgroups_limit(&cgroups, settings_limits);
+        CHECK(host_cgroups_add(&cgroups, "cell", settings_limits) == 0);
+        CHECK(group_open(&cgroups.files, "cell", &group) == 0 && pipe2(fds, O_CLOEXEC) == 0);
+        pid = fork();
+        if (pid == 0) {
+                CHECK(group_join(&group) == 0);
+                char *memory =
+                        mmap(NULL, 40 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+                CHECK(memory != MAP_FAILED);
+                memset(memory, 1, 40 << 20);
+                CHECK(write(fds[1], "x", 1) == 1);
+                for (;;)
+                        pause();
+        }
+        CHECK(read(fds[0], &byte, 1) == 1);
+        if (cgroups.version == 1) {
+                CHECK(lower(&group, 16 << 20, 0, 0) == -EBUSY);
+                check_limits(&cgroups.files, 64 << 20, 20, 50000);
+                CHECK(kill(pid, SIGKILL) == 0);
+        } else {
+                CHECK(lower(&group, 16 << 20, 0, 0) == 0);
+        }
+        CHECK(waitpid(pid, &status, 0) == pid && WTERMSIG(status) == SIGKILL);
+        CHECK(group_restore(&group) == 0);
+        check_limits(&cgroups.files, 64 << 20, 20, 50000);
+        remove_groups(&cgroups.files);
+}
+
+static void test_a_limit_below_what_is_used_is_told(void **state)
+{
+        (void)state;
+        in_child(body_limit_below_use);
+}
+
+/* Plain files in the place of the kernel's: which are written, and how, on v2. */
+static void body_v2_files(void)
+{
+        static const char *const names[] = { "memory.max", "memory.swap.max", "memory.oom.group", "pids.max",
+                "cpu.max", "cgroup.procs" };
+        struct host_cgroups cgroups = { .version = 2, .files = { .n_trees = 1, .join = "cgroup.procs" } };
+        char *tree = cgroups.files.trees[0], path[BRIEF_PATH + 80], text[64];
+        struct group group;
+
+        strcpy(tree, "/tmp/mayfly-v2-XXXXXX");
+        CHECK(mkdtemp(tree));
+        snprintf(path, sizeof path, "%s/cell", tree);
+        CHECK(mkdir(path, 0700) == 0);
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+                snprintf(path, sizeof path, "%s/cell/%s", tree, names[i]);
+                CHECK(close(creat(path, 0600)) == 0);
+        }
+        host_cgroups_limit(&cgroups, settings_limits);
+        CHECK(cgroups.files.n_limits == 3);
+        CHECK(host_cgroups_add(&cgroups, "cell", settings_limits) == 0);
+        CHECK(group_open(&cgroups.files, "cell", &group) == 0);
+        check_limits(&cgroups.files, 64 << 20, 20, 50000);
+        read_file(&cgroups.files, 0, "memory.swap.max", text);
+        CHECK(strcmp(text, "0") == 0);
+        read_file(&cgroups.files, 0, "memory.oom.group", text);
+        CHECK(strcmp(text, "1") == 0);
+
+        CHECK(lower(&group, 32 << 20, 15, 250) == 0);
+        check_limits(&cgroups.files, 32 << 20, 15, 25000);
+        read_file(&cgroups.files, 0, "cpu.max", text);
+        CHECK(strcmp(text, "25000 100000") == 0);
+        CHECK(group_restore(&group) == 0);
+        check_limits(&cgroups.files, 64 << 20, 20, 50000);
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+                snprintf(path, sizeof path, "%s/cell/%s", tree, names[i]);
+                CHECK(unlink(path) == 0);
+        }
+        remove_groups(&cgroups.files);
+}
+
+static void test_limits_are_written_as_v2_wants_them(void **state)
+{
+        (void)state;
+        in_child(body_v2_files);
+}
+
 static void test_a_list_holds_its_words_and_no_more(void **state)
 {
         char list[BRIEF_WORDS] = "", big[BRIEF_WORDS];
@@ -421,6 +636,9 @@ int main(void)
                 cmocka_unit_test(test_a_used_network_shows_it),
                 cmocka_unit_test(test_a_list_holds_its_words_and_no_more),
                 cmocka_unit_test(test_cgroup_counts_refuses_and_goes_with_its_members),
+                cmocka_unit_test(test_limits_of_a_group_are_lowered_never_raised_and_restored),
+                cmocka_unit_test(test_a_limit_below_what_is_used_is_told),
+                cmocka_unit_test(test_limits_are_written_as_v2_wants_them),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
