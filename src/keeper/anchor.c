@@ -16,13 +16,12 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <linux/capability.h>
 
-#include "base/fd.h"
 #include "base/macros.h"
 #include "sandbox/capability.h"
 #include "sandbox/child.h"
@@ -34,7 +33,8 @@ enum { ANCHOR_FD = 3, PROC_FD = 4 /* its own directory of the host's /proc */ };
 
 struct anchor {
         const struct brief *brief;
-        pid_t first; /* 0: none */
+        pid_t first;     /* 0: none */
+        struct stat tmp; /* /tmp as it was mounted; st_ino 0: it must be mounted anew */
 };
 
 /* A used network may hold ports in TIME_WAIT, and counters: a fresh one has neither. */
@@ -47,12 +47,19 @@ static int clean_network(struct anchor *anchor _unused_)
         return unshare(CLONE_NEWNET) < 0 ? -errno : loopback_up();
 }
 
-/* A fresh tmpfs takes 30 us: less than it is worth to find out whether the last one was touched. */
+/* A fresh one, unless the last cell has left this one as it was: a file would show in the size of the
+ * directory, one that came and went in its times. */
 static int clean_tmp(struct anchor *anchor)
 {
+        struct stat now;
+        int r;
+
+        if (stat("/tmp", &now) == 0 && memcmp(&now, &anchor->tmp, sizeof now) == 0)
+                return 0;
         if (umount2("/tmp", MNT_DETACH) < 0 && errno != EINVAL) /* EINVAL: there was none yet */
                 return -errno;
-        return rootfs_mount_tmp(anchor->brief->tmp_bytes, anchor->brief->tmp_files);
+        r = rootfs_mount_tmp(0, anchor->brief->tmp_bytes, anchor->brief->tmp_files);
+        return r == 0 && stat("/tmp", &anchor->tmp) < 0 ? -errno : r;
 }
 
 static int clean_processes(struct anchor *anchor)
@@ -119,16 +126,16 @@ static const struct {
 
 static void __attribute__((noreturn)) anchor_fail(int error, const char *step)
 {
-        struct anchor_failed failed = { .type = ANCHOR_FAILED, .error = error };
+        struct anchor_answer failed = { .type = ANCHOR_FAILED, .error = error };
 
         snprintf(failed.step, sizeof failed.step, "%s", step);
         packet_send(ANCHOR_FD, &failed, sizeof failed, NULL, 0);
         _exit(1);
 }
 
-static void anchor_answer(struct anchor *anchor)
+static void anchor_clean(struct anchor *anchor)
 {
-        const struct anchor_ready ready = { .type = ANCHOR_READY };
+        const struct anchor_answer ready = { .type = ANCHOR_READY };
         int pidfd;
 
         for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
@@ -143,6 +150,15 @@ static void anchor_answer(struct anchor *anchor)
         close(pidfd);
 }
 
+static void anchor_limit(struct anchor *anchor, uint64_t tmp_bytes)
+{
+        struct anchor_answer answer = { .type = ANCHOR_LIMITED };
+
+        anchor->tmp.st_ino = 0;
+        answer.error = rootfs_mount_tmp(MS_REMOUNT, tmp_bytes, anchor->brief->tmp_files);
+        packet_send(ANCHOR_FD, &answer, sizeof answer, NULL, 0);
+}
+
 /* The slot's cgroup must be the root of its cgroup namespace, but its limits are for cells: in, unshare, and
  * out again. */
 static int anchor_enter(const struct keeper *keeper, const struct group *slot_group, int socket)
@@ -153,12 +169,12 @@ static int anchor_enter(const struct keeper *keeper, const struct group *slot_gr
         const int fds[] = { socket, open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC) };
         int r = group_join(slot_group);
 
-        if (r == 0 && unshare(CLONE_NEWCGROUP | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0)
+        if (r == 0 &&
+                (unshare(CLONE_NEWCGROUP | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0 ||
+                        sethostname("mayfly", strlen("mayfly")) < 0))
                 r = -errno;
         if (r == 0)
                 r = group_join(&keeper->groups[GROUP_ANCHORS]);
-        if (r == 0 && sethostname("mayfly", strlen("mayfly")) < 0)
-                r = -errno;
         if (r == 0)
                 r = loopback_up();
         if (r == 0)
@@ -175,7 +191,7 @@ static int anchor_enter(const struct keeper *keeper, const struct group *slot_gr
 void anchor_main(const struct keeper *keeper, const struct group *slot_group, int socket)
 {
         struct anchor anchor = { .brief = keeper->brief };
-        struct anchor_clean request;
+        struct anchor_request request;
         size_t length;
         int r;
 
@@ -185,7 +201,11 @@ void anchor_main(const struct keeper *keeper, const struct group *slot_group, in
                 dup2(socket, ANCHOR_FD); /* it may not have come to that */
                 anchor_fail(r, "namespaces");
         }
-        while (packet_receive(ANCHOR_FD, 0, &request, sizeof request, &length, NULL, 0, NULL) == 0)
-                anchor_answer(&anchor);
+        while (packet_receive(ANCHOR_FD, 0, &request, sizeof request, &length, NULL, 0, NULL) == 0) {
+                if (request.type == ANCHOR_LIMIT)
+                        anchor_limit(&anchor, request.tmp_bytes);
+                else
+                        anchor_clean(&anchor);
+        }
         _exit(0);
 }

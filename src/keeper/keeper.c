@@ -29,24 +29,14 @@ enum { DRAIN_EXTRA_US = 5000000, SEND_BUFFER = 4 << 20, MESSAGE_MAX = 512 };
 
 void child_add(struct keeper *keeper, struct child *child, const struct child_kind *kind)
 {
-        *child = (struct child){ .kind = kind, .fd = -1, .wake_us = 1 };
-        keeper->children[keeper->n_children++] = child;
-}
-
-/* The keeper never waits for anybody: who does not read its packets is as good as dead. But there must be
- * room for a packet about every slot at once. */
-static int child_watch(struct keeper *keeper, struct child *child, int fd)
-{
-        struct epoll_event event = { .events = EPOLLIN, .data.ptr = child };
-        const int buffer = SEND_BUFFER;
-
-        fcntl(fd, F_SETFL, O_NONBLOCK);
-        setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &buffer, sizeof buffer);
-        return epoll_ctl(keeper->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+        *child = (struct child){ .kind = kind, .fd = -1, .wake_us = 1, .next = keeper->children };
+        keeper->children = child;
 }
 
 int child_start(struct keeper *keeper, struct child *child)
 {
+        struct epoll_event event = { .events = EPOLLIN, .data.ptr = child };
+        const int buffer = SEND_BUFFER;
         int fds[2], r = packet_pair(fds);
 
         if (r < 0)
@@ -54,10 +44,16 @@ int child_start(struct keeper *keeper, struct child *child)
         child->pid = child_fork();
         if (child->pid == 0)
                 child->kind->body(keeper, child, fds[1]);
-        r = child->pid < 0 ? -errno : child_watch(keeper, child, fds[0]);
+        r = child->pid < 0 ? -errno : 0;
         child->pid = MAX(child->pid, 0);
         child->fd = fds[0];
         close(fds[1]);
+        /* The keeper never waits for anybody: who does not read its packets is as good as dead. But there
+         * must be room for a packet about every slot at once. */
+        fcntl(child->fd, F_SETFL, O_NONBLOCK);
+        setsockopt(child->fd, SOL_SOCKET, SO_SNDBUFFORCE, &buffer, sizeof buffer);
+        if (r == 0 && epoll_ctl(keeper->epoll, EPOLL_CTL_ADD, child->fd, &event) < 0)
+                r = -errno;
         if (r < 0)
                 child_end(keeper, child);
         return r;
@@ -65,8 +61,7 @@ int child_start(struct keeper *keeper, struct child *child)
 
 void child_hang_up(struct keeper *keeper, struct child *child)
 {
-        if (child->fd >= 0)
-                epoll_ctl(keeper->epoll, EPOLL_CTL_DEL, child->fd, NULL);
+        epoll_ctl(keeper->epoll, EPOLL_CTL_DEL, child->fd, NULL); /* EBADF: it has none */
         fd_closep(&child->fd);
 }
 
@@ -121,7 +116,7 @@ int keeper_enter(struct keeper *keeper, const struct keeper_place *place)
         if (r == 0)
                 r = rootfs_enter(keeper->brief->root);
         if (r == 0)
-                r = rootfs_mount_tmp(place->tmp_bytes, 1024);
+                r = rootfs_mount_tmp(0, place->tmp_bytes, 1024);
         if (r == 0)
                 r = rootfs_mount_proc();
         if (r == 0)
@@ -162,9 +157,7 @@ static void keeper_reap(struct keeper *keeper)
         pid_t pid;
 
         while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-                for (size_t i = 0; i < keeper->n_children; i++) {
-                        struct child *child = keeper->children[i];
-
+                for (struct child *child = keeper->children; child; child = child->next) {
                         if (child->pid != pid)
                                 continue;
                         child->pid = 0;
@@ -191,9 +184,7 @@ static int keeper_tick(struct keeper *keeper)
 {
         uint64_t now_us = clock_us(), next_us = keeper->draining ? keeper->drain_deadline_us : UINT64_MAX;
 
-        for (size_t i = 0; i < keeper->n_children; i++) {
-                struct child *child = keeper->children[i];
-
+        for (struct child *child = keeper->children; child; child = child->next) {
                 if (child->wake_us)
                         next_us = MIN(next_us, child->wake_us);
                 if (child->wake_us && now_us >= child->wake_us) {

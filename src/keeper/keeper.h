@@ -45,6 +45,7 @@ struct child {
         int status;        /* of the last one that ended, as of wait(2) */
         uint32_t failures; /* in a row */
         uint64_t wake_us;  /* clock_us(); 0: not */
+        struct child *next;
 };
 
 struct keeper {
@@ -58,8 +59,7 @@ struct keeper {
         uint64_t server_started_us;
         struct template *templates;     /* RUNTIME_COUNT */
         struct slot *slots, *slots_end; /* brief->n_slots */
-        struct child **children;        /* all of the above */
-        size_t n_children;
+        struct child *children;         /* all of the above */
 
         bool draining;
         bool finished;

@@ -4,7 +4,6 @@
  * than the tables that check them. See ARCHITECTURE.md.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,11 +32,8 @@ static const struct brief *brief_read(void)
         const struct brief *brief;
         struct stat st;
 
-        for (int fd = BRIEF_FD; fd < BRIEF_FDS_END; fd++) {
-                if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
-                        return NULL;
-        }
-        if (fstat(BRIEF_FD, &st) < 0 || (size_t)st.st_size != sizeof *brief)
+        if (close_range(BRIEF_FD, ~0u, CLOSE_RANGE_CLOEXEC) < 0 || fstat(BRIEF_FD, &st) < 0 ||
+                (size_t)st.st_size != sizeof *brief)
                 return NULL;
         brief = mmap(NULL, sizeof *brief, PROT_READ, MAP_PRIVATE, BRIEF_FD, 0);
         return brief != MAP_FAILED ? brief : NULL;
@@ -100,6 +96,7 @@ static const struct child_kind janitor_kind = {
         .body = janitor_main, .lost = janitor_lost, .wake = janitor_wake
 };
 
+/* They wake in the opposite order: the slots, of which there are many, do not keep the others waiting. */
 static int keeper_add_children(struct keeper *keeper)
 {
         uint32_t n_slots = keeper->brief->n_slots;
@@ -107,27 +104,27 @@ static int keeper_add_children(struct keeper *keeper)
 
         keeper->templates = calloc(RUNTIME_COUNT, sizeof *keeper->templates);
         keeper->slots = calloc(n_slots, sizeof *keeper->slots);
-        /* NOLINTNEXTLINE(bugprone-sizeof-expression): pointers it is */
-        keeper->children = calloc(2 + RUNTIME_COUNT + n_slots, sizeof *keeper->children);
-        if (!keeper->templates || !keeper->slots || !keeper->children)
+        if (!keeper->templates || !keeper->slots)
                 return -ENOMEM;
         keeper->slots_end = keeper->slots + n_slots;
+        for (uint32_t i = 0; r == 0 && i < n_slots; i++)
+                r = slot_add(keeper, i);
+        for (int i = 0; i < RUNTIME_COUNT; i++)
+                template_add(keeper, i);
+        child_add(keeper, &keeper->server, &server_kind);
         child_add(keeper, &keeper->janitor, &janitor_kind);
         keeper->janitor.pid = keeper->brief->janitor_pid;
         keeper->janitor.fd = BRIEF_PIPE_FD;
-        child_add(keeper, &keeper->server, &server_kind);
-        for (int i = 0; i < RUNTIME_COUNT; i++)
-                template_add(keeper, i);
-        for (uint32_t i = 0; r == 0 && i < n_slots; i++)
-                r = slot_add(keeper, i);
         return r;
 }
 
 /* Ends every child and waits for it; the janitor is let go last, since it clears up behind the others. */
 static void keeper_end(struct keeper *keeper)
 {
-        for (size_t i = keeper->n_children; i-- > 1;)
-                child_end(keeper, keeper->children[i]);
+        for (struct child *child = keeper->children; child; child = child->next) {
+                if (child != &keeper->janitor)
+                        child_end(keeper, child);
+        }
         child_hang_up(keeper, &keeper->janitor);
         while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
                 ;

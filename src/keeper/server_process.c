@@ -78,7 +78,8 @@ static int server_asks_start(
         struct slot_request request = { .cell = start->cell, .runtime = start->runtime };
 
         memcpy(request.fds, fds, sizeof request.fds);
-        if (start->runtime < RUNTIME_COUNT && fds_are_harmless(fds) && !slot_find_cell(keeper, start->cell)) {
+        if (start->runtime < RUNTIME_COUNT && start->cell && fds_are_harmless(fds) &&
+                !slot_find_cell(keeper, start->cell)) {
                 slot_request(keeper, &request);
                 return 0;
         }
@@ -91,6 +92,12 @@ static int server_asks_kill(
 {
         slot_kill_cell(keeper, ((const struct keeper_kill *)message)->cell);
         return 0;
+}
+
+static int server_asks_limit(
+        struct keeper *keeper, struct child *child _unused_, const void *message, const int *fds _unused_)
+{
+        return slot_limit_cell(keeper, message);
 }
 
 void server_tell(struct keeper *keeper, const void *message, size_t length)
@@ -109,7 +116,7 @@ static void server_wake(struct keeper *keeper, struct child *server)
         }
         keeper->server_started_us = clock_us();
         for (int i = 0; i < RUNTIME_COUNT; i++)
-                template_announce(keeper, i);
+                template_announce(keeper, &keeper->templates[i]);
 }
 
 /* One that broke the protocol, or hung up and lives on, is replaced once its process has ended; one that
@@ -119,15 +126,14 @@ static void server_lost(struct keeper *keeper, struct child *server, const char 
         bool exited = WIFEXITED(server->status);
         int code = exited ? WEXITSTATUS(server->status) : WTERMSIG(server->status);
 
+        child_hang_up(keeper, server);
         if (server->pid > 0) {
-                child_hang_up(keeper, server);
                 if (keeper->draining)
                         return;
                 log_error("server.lost", "why=\"%s\"", why);
                 kill(server->pid, SIGKILL);
                 return;
         }
-        child_hang_up(keeper, server);
         if (keeper->draining && exited && code == 0) {
                 keeper_stop(keeper, 0);
                 return;
@@ -150,5 +156,6 @@ const struct child_kind server_kind = {
         .rules = {
                 { KEEPER_START, sizeof(struct keeper_start), KEEPER_FDS_PER_CELL, server_asks_start },
                 { KEEPER_KILL, sizeof(struct keeper_kill), 0, server_asks_kill },
+                { KEEPER_LIMIT, sizeof(struct keeper_limit), 0, server_asks_limit },
         },
 };

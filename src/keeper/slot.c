@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 
 #include "base/clock.h"
@@ -14,16 +13,15 @@
 #include "keeper/anchor.h"
 #include "keeper/server_process.h"
 #include "keeper/template.h"
-#include "sandbox/child.h"
 #include "wire/packet.h"
 #include "wire/template_api.h"
 
-enum { FORK_TIMEOUT_US = 5000000, CLEAN_TIMEOUT_US = 15000000, RETRY_US = 200000, FAILURES_MAX = 5 };
+enum { FORK_TIMEOUT_US = 5000000, ANCHOR_TIMEOUT_US = 15000000, RETRY_US = 200000, FAILURES_MAX = 5 };
 enum { FORK_FDS = KEEPER_FDS_PER_CELL + 1 }; /* with TEMPLATE_FORK, before those of the cgroups */
 
 static bool slot_is_busy(const struct slot *slot)
 {
-        return slot->state == SLOT_STARTING || slot->state == SLOT_RUNNING;
+        return slot->state >= SLOT_STARTING;
 }
 
 struct slot *slot_find_ticket(struct keeper *keeper, enum runtime runtime, uint64_t ticket)
@@ -33,16 +31,11 @@ struct slot *slot_find_ticket(struct keeper *keeper, enum runtime runtime, uint6
         return slot_is_busy(slot) && slot->now.runtime == runtime && slot->ticket == ticket ? slot : NULL;
 }
 
-static bool request_is(const struct slot_request *request, uint64_t cell)
-{
-        return request->cell == cell && !request->selftest;
-}
-
 struct slot *slot_find_cell(struct keeper *keeper, uint64_t cell)
 {
         for (struct slot *slot = keeper->slots; slot < keeper->slots_end; slot++) {
-                if ((slot_is_busy(slot) && request_is(&slot->now, cell)) ||
-                        (slot->is_wanted && request_is(&slot->next, cell)))
+                if (cell && ((slot_is_busy(slot) && slot->now.cell == cell) ||
+                                    (slot->is_wanted && slot->next.cell == cell)))
                         return slot;
         }
         return NULL;
@@ -71,7 +64,7 @@ static void slot_report(struct keeper *keeper, const struct slot_request *reques
         done.type = KEEPER_DONE;
         done.cell = request->cell;
         if (request->selftest)
-                template_test_done(keeper, request->runtime, &done);
+                template_test_done(keeper, &keeper->templates[request->runtime], &done);
         else if (request->cell)
                 server_tell(keeper, &done, sizeof done);
 }
@@ -164,6 +157,14 @@ void slots_dispatch(struct keeper *keeper)
         }
 }
 
+static void slot_ask_anchor(struct slot *slot, enum slot_state state, struct anchor_request request)
+{
+        slot->state = state;
+        slot->anchor.wake_us = clock_us() + ANCHOR_TIMEOUT_US;
+        /* If it is not there, it is lost, too. */
+        child_tell(&slot->anchor, &request, sizeof request, NULL, 0);
+}
+
 /* --- the cell --- */
 
 static void slot_kill(struct slot *slot)
@@ -178,7 +179,7 @@ void slot_kill_cell(struct keeper *keeper, uint64_t cell)
 {
         struct slot *slot = slot_find_cell(keeper, cell);
 
-        if (slot && slot->is_wanted && request_is(&slot->next, cell))
+        if (slot && slot->is_wanted && slot->next.cell == cell)
                 slot_refuse(keeper, slot);
         else if (slot)
                 slot_kill(slot);
@@ -197,11 +198,61 @@ void slots_forget_server(struct keeper *keeper)
         }
 }
 
-void slot_forked(struct slot *slot)
+static void slot_run(struct slot *slot)
 {
         slot->state = SLOT_RUNNING;
         if (!slot->killed)
                 slot->anchor.wake_us = 0;
+}
+
+static void slot_limited(struct keeper *keeper, struct slot *slot, int error)
+{
+        const struct keeper_limited message = {
+                .type = KEEPER_LIMITED, .error = error, .cell = slot->now.cell
+        };
+
+        slot_run(slot);
+        if (message.cell)
+                server_tell(keeper, &message, sizeof message);
+}
+
+/* Its usage starts anew first, so that what the limits do to it counts. */
+static void slot_limit(struct keeper *keeper, struct slot *slot)
+{
+        const struct keeper_limit *limit = &slot->now.limit;
+        const uint64_t limits[BRIEF_LIMITS] = { limit->memory_bytes, limit->processes, limit->cpus_milli };
+        const struct anchor_request request = { .type = ANCHOR_LIMIT, .tmp_bytes = limit->tmp_bytes };
+        int r;
+
+        group_read(&slot->group, slot->used);
+        r = group_lower(&slot->group, limits);
+        if (r == 0 && limit->tmp_bytes > 0 && limit->tmp_bytes < keeper->brief->tmp_bytes)
+                slot_ask_anchor(slot, SLOT_LIMITING, request);
+        else
+                slot_limited(keeper, slot, r);
+}
+
+int slot_limit_cell(struct keeper *keeper, const struct keeper_limit *limit)
+{
+        struct slot *slot = slot_find_cell(keeper, limit->cell);
+        struct slot_request *request;
+
+        if (!slot)
+                return 0;
+        request = slot->is_wanted && slot->next.cell == limit->cell ? &slot->next : &slot->now;
+        if (request->limit.type)
+                return -EBADMSG;
+        request->limit = *limit;
+        if (request == &slot->now && slot->state == SLOT_RUNNING)
+                slot_limit(keeper, slot);
+        return 0;
+}
+
+void slot_forked(struct keeper *keeper, struct slot *slot)
+{
+        slot_run(slot);
+        if (slot->now.limit.type)
+                slot_limit(keeper, slot);
 }
 
 void slots_lose_cells(struct keeper *keeper, enum runtime runtime)
@@ -214,14 +265,9 @@ void slots_lose_cells(struct keeper *keeper, enum runtime runtime)
 
 static void slot_ask_clean(struct slot *slot)
 {
-        const struct anchor_clean message = { .type = ANCHOR_CLEAN };
-
         fd_closep(&slot->first_pidfd);
-        slot->state = SLOT_CLEANING;
         slot->killed = false;
-        slot->anchor.wake_us = clock_us() + CLEAN_TIMEOUT_US;
-        /* If it is not there, it is lost, too. */
-        child_tell(&slot->anchor, &message, sizeof message, NULL, 0);
+        slot_ask_anchor(slot, SLOT_CLEANING, (struct anchor_request){ .type = ANCHOR_CLEAN });
 }
 
 void slot_end_cell(struct keeper *keeper, struct slot *slot, struct keeper_done done)
@@ -247,15 +293,25 @@ void slot_end_cell(struct keeper *keeper, struct slot *slot, struct keeper_done 
 
 /* --- the anchor --- */
 
+static int slot_fail(const struct slot *slot, const char *step, int error)
+{
+        log_error("slot.failed", "slot=%u step=\"%.55s\" error=\"%s\"", slot->index, step, strerror(-error));
+        return -EIO;
+}
+
 static int slot_is_clean(
         struct keeper *keeper, struct child *anchor, const void *message _unused_, const int *fds)
 {
         struct slot *slot = container_of(anchor, struct slot, anchor);
+        int r;
 
         fd_closep(&slot->first_pidfd);
         slot->first_pidfd = fds[0];
         if (slot->state != SLOT_CLEANING)
                 return -EBADMSG;
+        r = group_restore(&slot->group); /* the last cell is gone, the next one not there yet */
+        if (r < 0)
+                return slot_fail(slot, "the limits of the settings", r);
         slot->state = SLOT_FREE;
         anchor->failures = 0;
         anchor->wake_us = 0;
@@ -266,12 +322,19 @@ static int slot_is_clean(
 static int slot_is_not_clean(
         struct keeper *keeper _unused_, struct child *anchor, const void *message, const int *fds _unused_)
 {
-        const struct anchor_failed *failed = message;
+        const struct anchor_answer *failed = message;
 
-        log_error("slot.failed", "slot=%u step=\"%.*s\" error=\"%s\"",
-                container_of(anchor, struct slot, anchor)->index, (int)sizeof failed->step, failed->step,
-                strerror(-failed->error));
-        return -EIO;
+        return slot_fail(container_of(anchor, struct slot, anchor), failed->step, failed->error);
+}
+
+static int slot_tmp_is_limited(
+        struct keeper *keeper, struct child *anchor, const void *message, const int *fds _unused_)
+{
+        struct slot *slot = container_of(anchor, struct slot, anchor);
+
+        if (slot->state == SLOT_LIMITING) /* else the cell has ended meanwhile */
+                slot_limited(keeper, slot, ((const struct anchor_answer *)message)->error);
+        return 0;
 }
 
 static void slot_lost(struct keeper *keeper, struct child *anchor, const char *why)
@@ -298,11 +361,11 @@ static void slot_wake(struct keeper *keeper, struct child *anchor)
 {
         struct slot *slot = container_of(anchor, struct slot, anchor);
 
-        if (slot->state == SLOT_CLEANING) {
+        if (slot->state == SLOT_CLEANING || slot->state == SLOT_LIMITING) {
                 slot_lost(keeper, anchor, "it does not answer");
         } else if (slot->state != SLOT_DOWN) {
                 /* A template that neither forks nor reaps is no use to anybody. */
-                template_kill(keeper, slot->now.runtime, "it does not answer");
+                template_kill(keeper, &keeper->templates[slot->now.runtime], "it does not answer");
         } else if (anchor->pid > 0 || child_start(keeper, anchor) < 0) {
                 anchor->wake_us = clock_us() + RETRY_US;
         } else {
@@ -320,8 +383,9 @@ static const struct child_kind anchor_kind = {
         .lost = slot_lost,
         .wake = slot_wake,
         .rules = {
-                { ANCHOR_READY, sizeof(struct anchor_ready), 1, slot_is_clean },
-                { ANCHOR_FAILED, sizeof(struct anchor_failed), 0, slot_is_not_clean },
+                { ANCHOR_READY, sizeof(struct anchor_answer), 1, slot_is_clean },
+                { ANCHOR_FAILED, sizeof(struct anchor_answer), 0, slot_is_not_clean },
+                { ANCHOR_LIMITED, sizeof(struct anchor_answer), 0, slot_tmp_is_limited },
         },
 };
 

@@ -11,14 +11,16 @@ enum slot_state {
         SLOT_FREE,
         SLOT_STARTING, /* the template was asked to fork */
         SLOT_RUNNING,
+        SLOT_LIMITING, /* it runs, and the anchor is lowering the size of its /tmp */
 };
 
 /* Somebody wants a cell: the server, or a template for its self-test. */
 struct slot_request {
-        uint64_t cell; /* the asker's name for it */
+        uint64_t cell; /* the server's name for it; 0: nobody asks any more, or it is a self-test */
         enum runtime runtime;
         bool selftest;
         int fds[KEEPER_FDS_PER_CELL];
+        struct keeper_limit limit; /* type 0: not asked for */
 };
 
 struct slot {
@@ -49,6 +51,9 @@ void slot_request(struct keeper *keeper, const struct slot_request *request);
 void slots_dispatch(struct keeper *keeper);
 /* Kills a cell and all it started, whose template then reports its end; one that only waits is refused. */
 void slot_kill_cell(struct keeper *keeper, uint64_t cell);
+/* Lowers a cell's limits and tells the server, at once or when it is forked; ignores what it does not know.
+ * 0, or -EBADMSG the second time. */
+int slot_limit_cell(struct keeper *keeper, const struct keeper_limit *limit);
 /* The server has died: ends all its cells, and tells nobody. */
 void slots_forget_server(struct keeper *keeper);
 
@@ -57,7 +62,7 @@ struct slot *slot_find_ticket(struct keeper *keeper, enum runtime runtime, uint6
 /* The slot of what the server calls by this name, a cell or the wish for one; or NULL. */
 struct slot *slot_find_cell(struct keeper *keeper, uint64_t cell);
 /* Its template has forked the cell. */
-void slot_forked(struct slot *slot);
+void slot_forked(struct keeper *keeper, struct slot *slot);
 /* The cell has ended: reads its usage, reports, and cleans the slot. `done` has outcome, code and cpu_us set.
  */
 void slot_end_cell(struct keeper *keeper, struct slot *slot, struct keeper_done done);

@@ -3,21 +3,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/fd.h"
 #include "base/log.h"
 #include "base/macros.h"
 #include "keeper/server_process.h"
 #include "keeper/slot.h"
 #include "sandbox/capability.h"
-#include "wire/packet.h"
 #include "wire/template_api.h"
 
 enum {
@@ -28,17 +24,16 @@ enum {
         TEMPLATE_TMP_BYTES = 16 << 20,
 };
 
-static const char *template_name(const struct keeper *keeper, enum runtime runtime)
+static const char *template_name(const struct keeper *keeper, const struct template *template)
 {
-        return keeper->brief->runtimes[runtime].name;
+        return keeper->brief->runtimes[template->runtime].name;
 }
 
-void template_announce(struct keeper *keeper, enum runtime runtime)
+void template_announce(struct keeper *keeper, const struct template *template)
 {
-        const struct template *template = &keeper->templates[runtime];
         struct keeper_runtime message = {
                 .type = KEEPER_RUNTIME,
-                .runtime = runtime,
+                .runtime = template->runtime,
                 .up = template->state == TEMPLATE_UP,
                 .generation = template->generation,
         };
@@ -84,17 +79,17 @@ static void __attribute__((noreturn)) template_main(struct keeper *keeper, struc
                 execve(arguments[0], (char *const *)arguments, (char *const *)environment);
                 r = -errno;
         }
-        log_error("template.failed", "runtime=%s cannot start %s: %s",
-                template_name(keeper, template->runtime), arguments[0], strerror(-r));
+        log_error("template.failed", "runtime=%s cannot start %s: %s", template_name(keeper, template),
+                arguments[0], strerror(-r));
         _exit(1);
 }
 
 /* --- on the way up --- */
 
 /* The template keeps what its test cells print, and compares. */
-static void template_request_test(struct keeper *keeper, enum runtime runtime)
+static void template_request_test(struct keeper *keeper, const struct template *template)
 {
-        struct slot_request request = { .cell = runtime, .runtime = runtime, .selftest = true };
+        struct slot_request request = { .runtime = template->runtime, .selftest = true };
 
         for (int i = 0; i < KEEPER_FDS_PER_CELL; i++)
                 request.fds[i] = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, BRIEF_FDS_END);
@@ -108,24 +103,22 @@ static void template_up(struct keeper *keeper, struct template *template)
         template->child.failures = 0;
         template->child.wake_us = 0;
         log_info("template.up", "runtime=%s version=\"%s\" pid=%d generation=%u",
-                template_name(keeper, template->runtime), template->version, template->child.pid,
+                template_name(keeper, template), template->version, template->child.pid,
                 template->generation);
-        template_announce(keeper, template->runtime);
+        template_announce(keeper, template);
         slots_dispatch(keeper);
 }
 
-void template_test_done(struct keeper *keeper, enum runtime runtime, const struct keeper_done *done)
+void template_test_done(struct keeper *keeper, struct template *template, const struct keeper_done *done)
 {
-        struct template *template = &keeper->templates[runtime];
-
         if (template->state != TEMPLATE_TESTING)
                 return;
         if (done->outcome != CELL_EXITED || done->code != 0) {
                 log_error("template.selftest", "runtime=%s outcome=%u code=%d",
-                        template_name(keeper, runtime), done->outcome, done->code);
-                template_kill(keeper, runtime, "its self-test cell failed, see above");
+                        template_name(keeper, template), done->outcome, done->code);
+                template_kill(keeper, template, "its self-test cell failed, see above");
         } else if (++template->tests_done < TEMPLATE_TESTS) {
-                template_request_test(keeper, runtime);
+                template_request_test(keeper, template);
         } else {
                 template_up(keeper, template);
         }
@@ -144,7 +137,7 @@ static int template_says_ready(
         template->state = TEMPLATE_TESTING;
         template->tests_done = 0;
         template->child.wake_us = clock_us() + TEST_TIMEOUT_US;
-        template_request_test(keeper, template->runtime);
+        template_request_test(keeper, template);
         return 0;
 }
 
@@ -157,12 +150,14 @@ static int template_says_forked(
         struct template *template = container_of(child, struct template, child);
         struct slot *slot = slot_find_ticket(keeper, template->runtime, forked->cell);
 
-        if (slot)
-                slot_forked(slot);
+        if (slot && slot->state != SLOT_STARTING)
+                return -EBADMSG;
         if (slot && forked->error < 0) {
-                log_warn("cell.unborn", "runtime=%s error=\"%s\"", template_name(keeper, template->runtime),
+                log_warn("cell.unborn", "runtime=%s error=\"%s\"", template_name(keeper, template),
                         strerror(-forked->error));
                 slot_end_cell(keeper, slot, (struct keeper_done){ .outcome = CELL_LOST });
+        } else if (slot) {
+                slot_forked(keeper, slot);
         }
         slots_dispatch(keeper); /* its socket may have been full */
         return 0;
@@ -195,25 +190,24 @@ enum template_answer template_look(const struct template *template, bool selftes
 
 /* --- up and down --- */
 
-void template_kill(struct keeper *keeper, enum runtime runtime, const char *why)
+void template_kill(struct keeper *keeper, struct template *template, const char *why)
 {
-        struct template *template = &keeper->templates[runtime];
         uint32_t failures = template->child.failures++;
 
-        log_error("template.down", "runtime=%s pid=%d why=\"%s\"", template_name(keeper, runtime),
+        log_error("template.down", "runtime=%s pid=%d why=\"%s\"", template_name(keeper, template),
                 template->child.pid, why);
         template->state = TEMPLATE_DOWN;
         template->child.wake_us = clock_us() + (failures ? (uint64_t)RETRY_US << MIN(failures, 6u) : 0);
         snprintf(template->version, sizeof template->version, "%s", why);
         child_end(keeper, &template->child);
-        slots_lose_cells(keeper, runtime);
-        template_announce(keeper, runtime);
+        slots_lose_cells(keeper, template->runtime);
+        template_announce(keeper, template);
         /* At the first start nobody relies on it yet: say what is wrong, and stop, rather than serve half. */
         if (!template->was_up && template->child.failures >= 2) {
                 log_error("template.refused",
                         "runtime=%s could not be made ready; fix what is said above, or leave it out of "
                         "RUNTIMES",
-                        template_name(keeper, runtime));
+                        template_name(keeper, template));
                 keeper_stop(keeper, 1);
         }
         slots_dispatch(keeper);
@@ -224,7 +218,7 @@ static void template_lost(struct keeper *keeper, struct child *child, const char
         struct template *template = container_of(child, struct template, child);
 
         if (template->state != TEMPLATE_DOWN)
-                template_kill(keeper, template->runtime, why);
+                template_kill(keeper, template, why);
 }
 
 static void template_wake(struct keeper *keeper, struct child *child)
@@ -233,7 +227,7 @@ static void template_wake(struct keeper *keeper, struct child *child)
         struct template *template = container_of(child, struct template, child);
 
         if (template->state != TEMPLATE_DOWN) {
-                template_kill(keeper, template->runtime,
+                template_kill(keeper, template,
                         template->state == TEMPLATE_STARTING ? "it did not get ready in time"
                                                              : "its self-test took too long");
                 return;
@@ -244,7 +238,7 @@ static void template_wake(struct keeper *keeper, struct child *child)
         }
         if (child_start(keeper, child) < 0 ||
                 child_tell(child, &plan, sizeof plan, (const int *)&plan_fd, 1) != 0) {
-                template_kill(keeper, template->runtime, "it could not be started");
+                template_kill(keeper, template, "it could not be started");
                 return;
         }
         template->state = TEMPLATE_STARTING;

@@ -33,10 +33,10 @@ struct template
 /* Makes one of the keeper's children, if it is configured. */
 void template_add(struct keeper *keeper, enum runtime runtime);
 /* Ends it, saying why in the log; its cells are lost; it is started anew. */
-void template_kill(struct keeper *keeper, enum runtime runtime, const char *why);
+void template_kill(struct keeper *keeper, struct template *template, const char *why);
 /* A self-test cell has ended. */
-void template_test_done(struct keeper *keeper, enum runtime runtime, const struct keeper_done *done);
+void template_test_done(struct keeper *keeper, struct template *template, const struct keeper_done *done);
 /* Tells the server how it is. */
-void template_announce(struct keeper *keeper, enum runtime runtime);
+void template_announce(struct keeper *keeper, const struct template *template);
 /* May it fork a cell? */
 enum template_answer template_look(const struct template *template, bool selftest);

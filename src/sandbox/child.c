@@ -59,10 +59,9 @@ int child_become(uint32_t uid, uint64_t capabilities)
                 r = capabilities_bound(0);
         if (r == 0)
                 r = capabilities_keep(capabilities, capabilities);
-        if (r < 0)
-                return r;
         /* The change of user has cleared the first of these. */
-        if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-                return -errno;
-        return 0;
+        if (r == 0 &&
+                (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0))
+                r = -errno;
+        return r;
 }

@@ -29,15 +29,14 @@ int rootfs_enter(const char *path)
         return 0;
 }
 
-int rootfs_mount_tmp(uint64_t bytes, uint32_t files)
+int rootfs_mount_tmp(unsigned long flags, uint64_t bytes, uint32_t files)
 {
         char options[128];
 
         snprintf(options, sizeof options, "mode=1777,size=%llu,nr_inodes=%u", (unsigned long long)bytes,
                 files);
-        return mount("tmp", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME, options) < 0
-                       ? -errno
-                       : 0;
+        flags |= MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME;
+        return mount("tmp", "/tmp", "tmpfs", flags, options) < 0 ? -errno : 0;
 }
 
 int rootfs_mount_proc(void)

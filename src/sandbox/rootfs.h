@@ -8,6 +8,7 @@
  * errno. */
 int rootfs_enter(const char *path);
 
-/* Mounts a fresh, empty /tmp, or the calling process's /proc (own processes alone). 0 or negative errno. */
-int rootfs_mount_tmp(uint64_t bytes, uint32_t files);
+/* Mounts a fresh, empty /tmp; with the flag MS_REMOUNT, changes the size of the one that is there: -EINVAL if
+ * it holds more. Or mounts the calling process's /proc (own processes alone). 0 or negative errno. */
+int rootfs_mount_tmp(unsigned long flags, uint64_t bytes, uint32_t files);
 int rootfs_mount_proc(void);

@@ -13,10 +13,9 @@
 #include <stdint.h>
 
 enum {
-        KEEPER_SERVER_FD = 3, /* in the server: the socket to the keeper */
-        KEEPER_LISTEN_FD = 4, /* in the server: the listening HTTP socket */
-        KEEPER_SETTINGS_FD =
-                5, /* in the server: a file of NAME=value strings, each with its NUL; read it from 0 */
+        KEEPER_SERVER_FD = 3,   /* in the server: the socket to the keeper */
+        KEEPER_LISTEN_FD = 4,   /* in the server: the listening HTTP socket */
+        KEEPER_SETTINGS_FD = 5, /* in the server: NAME=value strings, each with its NUL; read it from 0 */
         KEEPER_FDS_END = 6,
         KEEPER_FDS_PER_CELL = 3, /* with KEEPER_START: channel, stdout, stderr, in this order */
         KEEPER_TEXT = 256,
@@ -46,7 +45,7 @@ enum keeper_message_type {
 struct keeper_start {
         uint32_t type;
         uint32_t runtime; /* enum runtime */
-        uint64_t cell;    /* the server's name for it, unique while it lives */
+        uint64_t cell;    /* the server's name for it, unique while it lives; not 0 */
 };
 
 /* End this cell and whatever it started, now. Unknown cells are ignored: it may have ended by itself. */
@@ -59,9 +58,9 @@ struct keeper_kill {
 /*
  * Sent before a call is handed over: lowers the limits of this one cell below those of the settings (0:
  * leaves one as it is; never raises one), and starts its usage anew, so that KEEPER_DONE tells of the call
- * and not of the cell's start. Answered by KEEPER_LIMITED when the limits hold; for a cell that is not forked
- * yet, after the fork. No answer for an unknown cell, or one that ends meanwhile: its KEEPER_DONE is on the
- * way.
+ * and not of the cell's start. At most once for a cell. Answered by KEEPER_LIMITED when the limits hold; for
+ * a cell that is not forked yet, after the fork. No answer for an unknown cell, or one that ends meanwhile:
+ * its KEEPER_DONE is on the way.
  */
 struct keeper_limit {
         uint32_t type;
