@@ -58,6 +58,7 @@ struct cells *cells_free(struct cells *cells);
 
 /* What the keeper said. */
 void cells_on_done(struct cells *cells, const struct keeper_done *done);
+void cells_on_limited(struct cells *cells, const struct keeper_limited *limited);
 void cells_on_runtime(struct cells *cells, const struct keeper_runtime *runtime);
 
 bool cells_runtime_up(const struct cells *cells, enum runtime runtime);

@@ -171,6 +171,12 @@ void cells_on_done(struct cells *cells, const struct keeper_done *done)
         log_warn("cell.done", "cell=%llu error=unknown", (unsigned long long)done->cell);
 }
 
+void cells_on_limited(struct cells *cells, const struct keeper_limited *limited)
+{
+        (void)cells;
+        log_debug("cell.limited", "cell=%llu error=%d", (unsigned long long)limited->cell, limited->error);
+}
+
 void cells_on_runtime(struct cells *cells, const struct keeper_runtime *runtime)
 {
         struct cell_pool *pool = &cells->pools[runtime->runtime];

@@ -20,6 +20,7 @@ struct link_message {
         union {
                 struct keeper_start start;
                 struct keeper_kill kill;
+                struct keeper_limit limit;
                 struct keeper_plain plain;
         } body;
         size_t length;
@@ -38,6 +39,11 @@ struct keeper_link {
 static void link_done(struct keeper_link *link, const void *message)
 {
         link->hooks.on_done(message, link->context);
+}
+
+static void link_limited(struct keeper_link *link, const void *message)
+{
+        link->hooks.on_limited(message, link->context);
 }
 
 static void link_runtime(struct keeper_link *link, const void *message)
@@ -63,6 +69,7 @@ static const struct link_rule {
         void (*take)(struct keeper_link *link, const void *message);
 } rules[] = {
         { KEEPER_DONE, sizeof(struct keeper_done), link_done },
+        { KEEPER_LIMITED, sizeof(struct keeper_limited), link_limited },
         { KEEPER_RUNTIME, sizeof(struct keeper_runtime), link_runtime },
         { KEEPER_DRAIN, sizeof(struct keeper_plain), link_drain },
 };
@@ -172,6 +179,14 @@ int keeper_link_kill(struct keeper_link *link, uint64_t cell)
         struct keeper_kill kill = { .type = KEEPER_KILL, .cell = cell };
 
         return link_send(link, &kill, sizeof kill, NULL, 0);
+}
+
+int keeper_link_limit(struct keeper_link *link, const struct keeper_limit *limit)
+{
+        struct keeper_limit message = *limit;
+
+        message.type = KEEPER_LIMIT;
+        return link_send(link, &message, sizeof message, NULL, 0);
 }
 
 int keeper_link_new(struct event_base *base, int fd, const struct keeper_hooks *hooks, void *context,

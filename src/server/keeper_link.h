@@ -14,6 +14,7 @@ struct keeper_link;
 
 struct keeper_hooks {
         void (*on_done)(const struct keeper_done *done, void *context);
+        void (*on_limited)(const struct keeper_limited *limited, void *context);
         void (*on_runtime)(const struct keeper_runtime *runtime, void *context);
         void (*on_drain)(void *context);
         /* The keeper is gone, or talks nonsense: without it there is nothing to do but exit. */
@@ -29,3 +30,5 @@ struct keeper_link *keeper_link_free(struct keeper_link *link);
 int keeper_link_start(
         struct keeper_link *link, enum runtime runtime, uint64_t cell, int fds[KEEPER_FDS_PER_CELL]);
 int keeper_link_kill(struct keeper_link *link, uint64_t cell);
+/* `limit` without its type. Answered by on_limited(), unless the cell ends before. */
+int keeper_link_limit(struct keeper_link *link, const struct keeper_limit *limit);

@@ -58,6 +58,13 @@ static void server_on_done(const struct keeper_done *done, void *context)
         cells_on_done(server->cells, done);
 }
 
+static void server_on_limited(const struct keeper_limited *limited, void *context)
+{
+        struct server *server = context;
+
+        cells_on_limited(server->cells, limited);
+}
+
 static void server_on_runtime(const struct keeper_runtime *runtime, void *context)
 {
         struct server *server = context;
@@ -112,6 +119,7 @@ static void server_on_lost(void *context)
 
 static const struct keeper_hooks keeper_hooks = {
         .on_done = server_on_done,
+        .on_limited = server_on_limited,
         .on_runtime = server_on_runtime,
         .on_drain = server_on_drain,
         .on_lost = server_on_lost,

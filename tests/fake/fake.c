@@ -142,6 +142,24 @@ static void do_create(const struct guest_call *call, const char *argument)
         result_number(fd < 0 ? -errno : write(fd, "x", 1) == 1 ? 0 : -errno);
 }
 
+/* How many of these bytes fit into /tmp. */
+static void do_fill(const struct guest_call *call, const char *argument)
+{
+        int fd = open("/tmp/fill", O_WRONLY | O_CREAT, 0600);
+        const char block[4096] = { 0 };
+        long written = 0;
+
+        (void)call;
+        while (written < atol(argument)) {
+                ssize_t n = write(fd, block, sizeof block);
+
+                if (n < 0)
+                        break;
+                written += n;
+        }
+        result_number(written);
+}
+
 /* The number of a system call, made with zeros; negative errno or its result. */
 static void do_syscall(const struct guest_call *call, const char *argument)
 {
@@ -205,6 +223,7 @@ static const struct {
         { "fork", do_fork },
         { "open", do_open },
         { "create", do_create },
+        { "fill", do_fill },
         { "syscall", do_syscall },
         { "flood", do_flood },
         { "status", do_status },

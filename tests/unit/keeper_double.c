@@ -92,6 +92,24 @@ static void double_kill(struct keeper_double *keeper, const struct keeper_kill *
         }
 }
 
+static void double_limit(struct keeper_double *keeper, const struct keeper_limit *request)
+{
+        struct keeper_play *play = keeper->play;
+        struct keeper_limited answer = {
+                .type = KEEPER_LIMITED, .error = play->limit_error, .cell = request->cell
+        };
+
+        play->limit.memory = request->memory_bytes;
+        play->limit.tmp = request->tmp_bytes;
+        play->limit.processes = request->processes;
+        play->limit.cpus_milli = request->cpus_milli;
+        play->limited++;
+        for (size_t i = 0; i < CELLS_MAX; i++) {
+                if (keeper->cells[i].pid && keeper->cells[i].id == request->cell)
+                        double_send(keeper, &answer, sizeof answer);
+        }
+}
+
 static void double_receive(struct keeper_double *keeper)
 {
         _Alignas(uint64_t) char message[PACKET_MAX];
@@ -107,6 +125,8 @@ static void double_receive(struct keeper_double *keeper)
                 double_start(keeper, (const struct keeper_start *)(const void *)message, fds);
         else if (type == KEEPER_KILL)
                 double_kill(keeper, (const struct keeper_kill *)(const void *)message);
+        else if (type == KEEPER_LIMIT)
+                double_limit(keeper, (const struct keeper_limit *)(const void *)message);
         for (size_t i = 0; i < n_fds; i++)
                 close(fds[i]);
 }

@@ -28,11 +28,17 @@ struct keeper_play {
         atomic_int kill_idle;   /* once: kill every cell; 0 again when they are dead */
         atomic_int down;        /* once: say that the runtimes went down, and up again */
         atomic_int drain;       /* once: KEEPER_DRAIN */
+        atomic_int limit_error; /* of the answers to KEEPER_LIMIT */
 
         atomic_int started[RUNTIME_COUNT];
         atomic_int alive, most_alive;
         atomic_int killed;  /* KEEPER_KILLs */
         atomic_int waiting; /* cells that have come to `wait` so far */
+        atomic_int limited; /* KEEPER_LIMITs */
+        struct {
+                atomic_ulong memory, tmp; /* bytes */
+                atomic_uint processes, cpus_milli;
+        } limit; /* as of the last one */
 };
 
 /* Forks the keeper with its end of the socket. The test owns the process. */
