@@ -5,12 +5,13 @@
 
 #include "server/answer.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/macros.h"
 #include "server/error_object.h"
-#include "server/exchange.h"
 #include "server/json_scan.h"
 #include "server/json_write.h"
 
@@ -20,6 +21,7 @@ enum answer_flag {
         DATA = 1,   /* no problem at all */
         OUTPUT = 2, /* stdout and stderr are told */
         CODE = 4,   /* the message ends with the code */
+        LIMIT = 8,  /* a limit ended it: the problem's code names it */
 };
 
 static const struct answer_row {
@@ -38,33 +40,133 @@ static const struct answer_row {
         [CALL_EXITED] = { OUTPUT | CODE, PROBLEM_SCRIPT_ERROR, "ExitError", "the script exited with status" },
         [CALL_SIGNALED] = { OUTPUT | CODE, PROBLEM_SCRIPT_ERROR, "SignalError",
                 "the script was ended by signal" },
-        [CALL_MEMORY] = { OUTPUT, PROBLEM_MEMORY_LIMIT, "MemoryLimit",
-                "the script used more memory than MAX_MEMORY_PER_CONTAINER allows" },
-        [CALL_PROCESSES] = { OUTPUT, PROBLEM_PROCESS_LIMIT, "ProcessLimit",
-                "the script started more processes and threads than MAX_PROCESSES_PER_CONTAINER allows" },
-        [CALL_TMP] = { OUTPUT, PROBLEM_TMP_LIMIT, "TmpLimit",
-                "the script wrote more to /tmp than MAX_TMP_PER_CONTAINER or MAX_TMP_FILES_PER_CONTAINER "
+        [CALL_MEMORY] = { OUTPUT | LIMIT, PROBLEM_MEMORY_LIMIT, "MemoryLimit",
+                "the script used more memory than MAX_MEMORY_PER_CONTAINER, or its own memory_bytes, "
                 "allows" },
-        [CALL_FILES] = { OUTPUT, PROBLEM_OPEN_FILES_LIMIT, "OpenFilesLimit",
+        [CALL_PROCESSES] = { OUTPUT | LIMIT, PROBLEM_PROCESS_LIMIT, "ProcessLimit",
+                "the script started more processes and threads than MAX_PROCESSES_PER_CONTAINER, or its own "
+                "limit, allows" },
+        [CALL_TMP] = { OUTPUT | LIMIT, PROBLEM_TMP_LIMIT, "TmpLimit",
+                "the script wrote more to /tmp than MAX_TMP_PER_CONTAINER, MAX_TMP_FILES_PER_CONTAINER, or "
+                "its own tmp_bytes, allows" },
+        [CALL_FILES] = { OUTPUT | LIMIT, PROBLEM_OPEN_FILES_LIMIT, "OpenFilesLimit",
                 "the script opened more descriptors than MAX_OPEN_FILES_PER_CONTAINER allows" },
-        [CALL_OUTPUT] = { OUTPUT, PROBLEM_OUTPUT_LIMIT, "OutputLimit",
-                "the result, stdout or stderr has more bytes than OUTPUT_MAX_SIZE allows" },
-        [CALL_TIMED_OUT] = { OUTPUT, PROBLEM_TIMEOUT, "Timeout",
-                "the script ran longer than TIMEOUT_SCRIPT allows" },
+        [CALL_OUTPUT] = { OUTPUT | LIMIT, PROBLEM_OUTPUT_LIMIT, "OutputLimit",
+                "the result, stdout or stderr has more bytes than OUTPUT_MAX_SIZE, or its own output_bytes, "
+                "allows" },
+        [CALL_TIMED_OUT] = { OUTPUT | LIMIT, PROBLEM_TIMEOUT, "Timeout",
+                "the script ran longer than TIMEOUT_SCRIPT, or its own timeout_ms, allows" },
         [CALL_LOST] = { 0, PROBLEM_CELL_LOST, NULL,
                 "the cell was lost before it could answer, not by the script's fault; it is safe to try "
                 "again" },
-        [CALL_UNSERVED] = { 0, PROBLEM_QUEUE_FULL, NULL, "no place became free within QUEUE_TIMEOUT" },
+        [CALL_UNSERVED] = { 0, PROBLEM_QUEUE_FULL, NULL,
+                "no place became free within QUEUE_TIMEOUT, or the queue was full and others had fewer calls "
+                "in it" },
+        [CALL_CANCELLED] = { OUTPUT, PROBLEM_CANCELLED, NULL, "the call was cancelled" },
 };
 
-bool answer_is_data(enum call_ending ending)
+static const struct answer_row *answer_row(const struct answer *answer)
 {
-        return rows[ending].flags & DATA;
+        return &rows[answer->end->ending];
+}
+
+enum problem answer_problem(const struct answer *answer)
+{
+        enum problem problem = answer_row(answer)->problem;
+
+        return answer->is_stored && problem == PROBLEM_SYNTAX_ERROR ? PROBLEM_SCRIPT_ERROR : problem;
+}
+
+int answer_status(const struct answer *answer)
+{
+        enum problem problem = answer_problem(answer);
+
+        return problem == PROBLEM_COUNT ? 200 : problem_status(problem);
+}
+
+unsigned answer_parts(const struct answer *answer, bool detail)
+{
+        unsigned flags = answer_row(answer)->flags;
+
+        return (detail || flags & OUTPUT ? ANSWER_OUTPUT : 0u) | (detail ? ANSWER_USAGE : 0u);
+}
+
+/* --- what stands beside data, and beside problems --- */
+
+/* What goes before a further member. */
+static const char *answer_comma(const struct bytes *body)
+{
+        return body->data[body->length - 1] == '{' ? "" : ",";
+}
+
+int answer_write_transcript(struct bytes *body, const struct transcript *transcript, unsigned parts)
+{
+        static const char *const names[] = { [CELL_STDOUT] = "stdout", [CELL_STDERR] = "stderr" };
+        int r = 0;
+
+        if (!transcript || !parts)
+                return 0;
+        for (size_t i = 0; r == 0 && (parts & ANSWER_OUTPUT) && i < CELL_STREAMS; i++) {
+                const struct bytes *text = &transcript->text[i];
+
+                r = bytes_format(body, "%s\"%s\":", answer_comma(body), names[i]);
+                if (r == 0)
+                        r = json_write_string(body, text->data ? text->data : "", text->length);
+        }
+        return r == 0 ? bytes_format(body, ",\"truncated\":%s", transcript->is_cut ? "true" : "false") : r;
+}
+
+static int answer_write_exit(struct bytes *body, const struct answer *answer)
+{
+        const struct keeper_done *done = &answer->end->usage;
+        const struct answer_row *row = answer_row(answer);
+        int r;
+
+        r = done->outcome == CELL_EXITED ? bytes_format(body, ",\"exit\":{\"code\":%d", done->code)
+                                         : bytes_append_text(body, ",\"exit\":{\"code\":null");
+        if (r == 0 && done->outcome == CELL_SIGNALED && sigabbrev_np(done->code))
+                r = bytes_format(body, ",\"signal\":\"SIG%s\"", sigabbrev_np(done->code));
+        else if (r == 0)
+                r = bytes_append_text(body, ",\"signal\":null");
+        if (r == 0 && row->flags & LIMIT)
+                return bytes_format(body, ",\"limit\":\"%s\"}", problem_code(row->problem));
+        return r == 0 ? bytes_append_text(body, ",\"limit\":null}") : r;
+}
+
+static double milliseconds(uint64_t us)
+{
+        return (double)us / 1000;
+}
+
+int answer_write_usage(struct bytes *body, const struct answer *answer)
+{
+        const struct call_end *end = answer->end;
+        char peak[32] = "null"; /* where the host does not tell */
+        int r;
+
+        if (!end->has_usage)
+                return 0;
+        if (end->usage.peak_memory_bytes)
+                snprintf(peak, sizeof peak, "%llu", (unsigned long long)end->usage.peak_memory_bytes);
+        r = answer_write_exit(body, answer);
+        return r == 0 ? bytes_format(body,
+                                ",\"usage\":{\"cpu_ms\":%.3f,\"wall_ms\":%.3f,\"peak_memory_bytes\":%s,"
+                                "\"queue_ms\":%.3f,\"start_ms\":%.3f}",
+                                milliseconds(end->usage.cpu_us), milliseconds(end->times.run_us), peak,
+                                milliseconds(end->times.queue_us), milliseconds(end->times.start_us))
+                      : r;
+}
+
+static int answer_write_parts(struct bytes *body, const struct answer *answer, unsigned parts)
+{
+        int r = answer_write_transcript(body, answer->transcript, parts);
+
+        return r == 0 && parts & ANSWER_USAGE ? answer_write_usage(body, answer) : r;
 }
 
 /* --- data --- */
 
-static const char *answer_type(struct json_span value)
+const char *answer_type(struct json_span value)
 {
         switch (json_type(value)) {
         case JSON_STRING:
@@ -80,10 +182,10 @@ static int answer_write_value(struct bytes *body, struct json_span value)
 {
         int r;
 
-        r = bytes_append_text(body, "{\"data\":");
+        r = bytes_append_text(body, "\"data\":");
         if (r == 0)
                 r = bytes_append(body, value.text, value.length);
-        return r == 0 ? bytes_format(body, ",\"type\":\"%s\"}", answer_type(value)) : r;
+        return r == 0 ? bytes_format(body, ",\"type\":\"%s\"", answer_type(value)) : r;
 }
 
 /* A returned string that holds JSON is handed over as that JSON (go-faas scripts return json.dumps(...)). */
@@ -107,15 +209,15 @@ static int answer_write_returned(struct bytes *body, struct json_span value)
 }
 
 /* The last line that is JSON, looking upwards. */
-static bool answer_find_json_line(struct cell_text text, struct json_span *ret_value)
+static bool answer_find_json_line(const struct bytes *text, struct json_span *ret_value)
 {
-        size_t end = text.length;
+        size_t end = text->length;
 
         for (;;) {
-                const char *newline = end ? memrchr(text.data, '\n', end) : NULL;
-                size_t begin = newline ? (size_t)(newline - text.data) + 1 : 0;
+                const char *newline = end ? memrchr(text->data, '\n', end) : NULL;
+                size_t begin = newline ? (size_t)(newline - text->data) + 1 : 0;
 
-                if (end > begin && json_check(text.data + begin, end - begin, ret_value, NULL) == 0)
+                if (end > begin && json_check(text->data + begin, end - begin, ret_value, NULL) == 0)
                         return true;
                 if (!newline)
                         return false;
@@ -124,37 +226,40 @@ static bool answer_find_json_line(struct cell_text text, struct json_span *ret_v
 }
 
 /* Nothing was returned: stdout speaks. As text it loses its final line break, which print() has added. */
-static int answer_write_output(struct bytes *body, struct cell_text text)
+static int answer_write_output(struct bytes *body, const struct bytes *text)
 {
         struct json_span value = { .text = "null", .length = 4 };
+        size_t length = text->length;
         int r;
 
-        if (text.length == 0 || answer_find_json_line(text, &value))
+        if (length == 0 || answer_find_json_line(text, &value))
                 return answer_write_value(body, value);
-        if (text.data[text.length - 1] == '\n')
-                text.length--;
-        if (text.length && text.data[text.length - 1] == '\r')
-                text.length--;
-        r = bytes_append_text(body, "{\"data\":");
+        if (text->data[length - 1] == '\n')
+                length--;
+        if (length && text->data[length - 1] == '\r')
+                length--;
+        r = bytes_append_text(body, "\"data\":");
         if (r == 0)
-                r = json_write_string(body, text.data, text.length);
-        return r == 0 ? bytes_append_text(body, ",\"type\":\"text\"}") : r;
+                r = json_write_string(body, text->data, length);
+        return r == 0 ? bytes_append_text(body, ",\"type\":\"text\"") : r;
 }
 
-void answer_data(struct exchange *exchange, const struct call_end *end)
+/* Without the brace before it. */
+static int answer_write_data(struct bytes *body, const struct answer *answer, unsigned parts)
 {
-        _cleanup_(bytes_deinit) struct bytes body = { .limit = EXCHANGE_BODY_MAX };
+        static const struct bytes nothing;
+        const struct call_end *end = answer->end;
+        const struct json_span value = { .text = end->body, .length = end->body_length };
         int r;
 
         if (end->ending == CALL_RETURNED)
-                r = answer_write_returned(
-                        &body, (struct json_span){ .text = end->body, .length = end->body_length });
+                r = answer_write_returned(body, value);
         else
-                r = answer_write_output(&body, end->output[CELL_STDOUT]);
+                r = answer_write_output(
+                        body, answer->transcript ? &answer->transcript->text[CELL_STDOUT] : &nothing);
         if (r == 0)
-                exchange_answer(exchange, 200, body.data, body.length, NULL);
-        else
-                exchange_surprise(exchange, r);
+                r = answer_write_parts(body, answer, parts);
+        return r == 0 ? bytes_append_text(body, "}") : r;
 }
 
 /* --- problems --- */
@@ -170,19 +275,6 @@ static int answer_write_detail(
                 return json_write_text(detail, fallback);
         return bytes_format(detail, "%.*s: %.*s", (int)name.length - 1, name.text, (int)message.length - 1,
                 message.text + 1);
-}
-
-static int answer_write_streams(struct bytes *body, const struct call_end *end)
-{
-        static const char *const names[] = { [CELL_STDOUT] = "stdout", [CELL_STDERR] = "stderr" };
-        int r = 0;
-
-        for (size_t i = 0; r == 0 && i < CELL_STREAMS; i++) {
-                r = bytes_format(body, ",\"%s\":", names[i]);
-                if (r == 0)
-                        r = json_write_string(body, end->output[i].data, end->output[i].length);
-        }
-        return r;
 }
 
 /* What the script gave no name or message for gets the row's. `name` and `message` hold them, as JSON. */
@@ -205,49 +297,82 @@ static int answer_complete_error(const struct answer_row *row, const char *words
 static int answer_write_error(struct bytes *body, const struct answer_row *row, const char *words,
         struct json_span values[ERROR_MEMBERS])
 {
-        _cleanup_(bytes_deinit) struct bytes name = { .limit = EXCHANGE_BODY_MAX };
-        _cleanup_(bytes_deinit) struct bytes message = { .limit = EXCHANGE_BODY_MAX };
+        _cleanup_(bytes_deinit) struct bytes name = { .limit = SIZE_MAX / 2 };
+        _cleanup_(bytes_deinit) struct bytes message = { .limit = SIZE_MAX / 2 };
         int r;
 
         r = answer_complete_error(row, words, &name, &message, values);
         return r == 0 ? error_object_write(body, values) : r;
 }
 
-static int answer_write_problem(struct bytes *body, const struct exchange *exchange,
-        const struct call_end *end, const struct answer_row *row, enum problem problem)
+/* What is known of a problem before it is written. */
+struct problem_words {
+        struct json_span values[ERROR_MEMBERS];
+        char text[256];
+        struct bytes detail;
+};
+
+static void problem_words_deinit(struct problem_words *words)
 {
-        _cleanup_(bytes_deinit) struct bytes detail = { .limit = EXCHANGE_BODY_MAX };
-        struct json_span values[ERROR_MEMBERS] = { 0 };
-        char words[256];
+        bytes_deinit(&words->detail);
+}
+
+static int problem_words_find(struct problem_words *words, const struct answer *answer)
+{
+        const struct answer_row *row = answer_row(answer);
+        const struct call_end *end = answer->end;
+
+        bytes_init(&words->detail, SIZE_MAX / 2);
+        if (row->flags & CODE)
+                snprintf(words->text, sizeof words->text, "%s %d", row->message, end->code);
+        else
+                snprintf(words->text, sizeof words->text, "%s", row->message);
+        error_object_read(end->body, end->ending == CALL_TOO_DEEP ? 0 : end->body_length, words->values);
+        return answer_write_detail(&words->detail, words->values, words->text);
+}
+
+static int answer_write_document(
+        struct bytes *body, const struct answer *answer, unsigned parts, struct problem_words *words)
+{
+        const struct answer_row *row = answer_row(answer);
         int r;
 
-        if (row->flags & CODE)
-                snprintf(words, sizeof words, "%s %d", row->message, end->code);
-        else
-                snprintf(words, sizeof words, "%s", row->message);
-        error_object_read(end->body, end->ending == CALL_TOO_DEEP ? 0 : end->body_length, values);
-        r = answer_write_detail(&detail, values, words);
-        if (r == 0)
-                r = problem_open(body, problem, detail.data, detail.length, http_id(exchange->request));
+        r = problem_open(
+                body, answer_problem(answer), words->detail.data, words->detail.length, answer->request_id);
         if (r == 0 && row->name)
-                r = answer_write_error(body, row, words, values);
-        if (r == 0 && (row->flags & OUTPUT))
-                r = answer_write_streams(body, end);
+                r = answer_write_error(body, row, words->text, words->values);
+        if (r == 0)
+                r = answer_write_parts(body, answer, parts);
         return r == 0 ? bytes_append_text(body, "}") : r;
 }
 
-void answer_problem(struct exchange *exchange, const struct call_end *end, bool is_stored)
+int answer_write(struct bytes *body, const struct answer *answer, unsigned parts)
 {
-        _cleanup_(bytes_deinit) struct bytes body = { .limit = EXCHANGE_BODY_MAX };
-        const struct answer_row *row = &rows[end->ending];
-        enum problem problem = row->problem;
+        _cleanup_(problem_words_deinit) struct problem_words words = { 0 };
         int r;
 
-        if (is_stored && problem == PROBLEM_SYNTAX_ERROR)
-                problem = PROBLEM_SCRIPT_ERROR;
-        r = answer_write_problem(&body, exchange, end, row, problem);
+        if (answer_problem(answer) == PROBLEM_COUNT) {
+                r = bytes_append_text(body, "{");
+                return r == 0 ? answer_write_data(body, answer, parts) : r;
+        }
+        r = problem_words_find(&words, answer);
+        return r == 0 ? answer_write_document(body, answer, parts, &words) : r;
+}
+
+int answer_write_event(struct bytes *body, const struct answer *answer, unsigned parts)
+{
+        _cleanup_(problem_words_deinit) struct problem_words words = { 0 };
+        int r;
+
+        if (answer_problem(answer) == PROBLEM_COUNT) {
+                r = bytes_append_text(body, "{\"event\":\"result\",");
+                return r == 0 ? answer_write_data(body, answer, parts) : r;
+        }
+        r = problem_words_find(&words, answer);
         if (r == 0)
-                exchange_problem_body(exchange, problem, &body, NULL);
-        else
-                exchange_surprise(exchange, r);
+                r = bytes_format(body,
+                        "{\"event\":\"error\",\"data\":%s,\"type\":\"text\",\"problem\":", words.detail.data);
+        if (r == 0)
+                r = answer_write_document(body, answer, parts, &words);
+        return r == 0 ? bytes_append_text(body, "}") : r;
 }

@@ -1,17 +1,41 @@
 #pragma once
 
-/* How the end of a call becomes an answer: what it returned as `data` and `type`, or which problem it was. */
+/* How the end of a call becomes text: what it returned as `data` and `type`, or which problem it was. */
 
 #include <stdbool.h>
 
+#include "base/bytes.h"
 #include "server/call.h"
+#include "server/json_scan.h"
+#include "server/problem.h"
 
-struct exchange;
+struct answer {
+        const struct call_end *end;
+        const struct transcript *transcript; /* NULL: nobody has written it down */
+        const char *request_id;
+        bool is_stored; /* the script has parsed once: CALL_SYNTAX is its failure, not the client's */
+};
 
-/* The script ran to its end and has something to say; otherwise the ending is a problem. */
-bool answer_is_data(enum call_ending ending);
-/* 200 {data, type}; ends the exchange. */
-void answer_data(struct exchange *exchange, const struct call_end *end);
-/* The problem of this ending, with error, stdout and stderr where they belong to it; ends the exchange. A
- * script that was stored has parsed once: CALL_SYNTAX is then its failure, not the client's (is_stored). */
-void answer_problem(struct exchange *exchange, const struct call_end *end, bool is_stored);
+/* What there is beside data and type, or the problem. */
+enum answer_part {
+        ANSWER_OUTPUT = 1, /* stdout, stderr, truncated */
+        ANSWER_USAGE = 2,  /* truncated, exit, usage; if the end has them */
+};
+
+/* PROBLEM_COUNT: none, it is data. */
+enum problem answer_problem(const struct answer *answer);
+/* The HTTP status. */
+int answer_status(const struct answer *answer);
+/* What a plain request is told: ANSWER_OUTPUT for what went wrong, and all if it asked for detail. */
+unsigned answer_parts(const struct answer *answer, bool detail);
+
+/* {data, type} or the problem document. Results as of bytes_append(). */
+int answer_write(struct bytes *body, const struct answer *answer, unsigned parts);
+/* The same as the last message of an event stream. */
+int answer_write_event(struct bytes *body, const struct answer *answer, unsigned parts);
+/* Appends the members stdout and stderr, if asked for, and truncated, if there are parts at all. */
+int answer_write_transcript(struct bytes *body, const struct transcript *transcript, unsigned parts);
+/* Appends `,"exit":…,"usage":…`, if the end has them. */
+int answer_write_usage(struct bytes *body, const struct answer *answer);
+/* `type` of a JSON value: string, number or json. */
+const char *answer_type(struct json_span value);

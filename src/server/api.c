@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/settings.h"
+#include "server/calls.h"
 #include "server/exchange.h"
 #include "server/functions.h"
 #include "server/language.h"
@@ -14,7 +15,7 @@
 #include "server/upload.h"
 
 /* A path that ends in `/` stands for all that begin with it; `rest` is what follows. A path with two methods
- * will need two rows, and route_allow() both of them. */
+ * has two rows. */
 static const struct route {
         const char *method;
         const char *path;
@@ -24,6 +25,8 @@ static const struct route {
         { "POST", "/upload", false, upload_start },
         { "POST", "/run/", false, run_stored },
         { "POST", "/run-now", false, run_now },
+        { "GET", "/calls/", false, calls_get },
+        { "DELETE", "/calls/", false, calls_delete },
         { "GET", "/healthz", true, status_health },
         { "GET", "/readyz", true, status_ready },
 };
@@ -55,70 +58,79 @@ static bool token_equal(const char *given, size_t given_length, const char *toke
         return difference == 0 && length > 0;
 }
 
-/* Compares with every token, so the time tells nothing of which one was near. */
-static bool api_token_known(const char *tokens, const char *given)
+/* Which one it is, from 1; 0: none. Compares with every token, so the time tells nothing of which one was
+ * near. */
+static unsigned api_find_token(const char *tokens, const char *given)
 {
         size_t given_length = strlen(given);
-        bool known = false;
+        unsigned found = 0, n = 0;
 
         for (const char *token = tokens; *token;) {
                 size_t length = strcspn(token, ",");
 
-                known |= token_equal(given, given_length, token, length);
+                n++;
+                if (token_equal(given, given_length, token, length))
+                        found = n;
                 token += length;
                 token += *token == ',';
         }
-        return known;
+        return found;
 }
 
-static bool api_authorized(const struct api *api, const struct http_request *request)
+/* Who asks: the token, and whose turn among the clients it takes. False: it needs a token, and has none. */
+static bool api_identify(struct exchange *exchange)
 {
         static const char scheme[] = "Bearer ";
-        const char *given = http_header(request, "Authorization");
+        const char *tokens = exchange->api->settings->auth_token;
+        const char *given = http_header(exchange->request, "Authorization");
 
-        if (!api->settings->auth_token)
+        snprintf(exchange->client, sizeof exchange->client, "%s", http_peer(exchange->request));
+        if (!tokens)
                 return true;
         if (!given || strncasecmp(given, scheme, sizeof scheme - 1) != 0)
                 return false;
         given += sizeof scheme - 1;
-        return api_token_known(api->settings->auth_token, given + strspn(given, " "));
-}
-
-/* A problem whose answer says more in its header. */
-static void api_refuse(
-        struct exchange *exchange, enum problem problem, const char *detail, const char *headers)
-{
-        _cleanup_(bytes_deinit) struct bytes body = { .limit = EXCHANGE_BODY_MAX };
-        int r = problem_write(&body, problem, detail, http_id(exchange->request));
-
-        if (r == 0)
-                exchange_problem_body(exchange, problem, &body, headers);
-        else
-                exchange_surprise(exchange, r);
+        exchange->owner = api_find_token(tokens, given + strspn(given, " "));
+        if (strchr(tokens, ','))
+                snprintf(exchange->client, sizeof exchange->client, "token %u", exchange->owner);
+        return exchange->owner > 0;
 }
 
 /* The Allow line for a path that some route has, under whatever method; "" if there is none. */
 static void route_allow(const char *path, char *buffer, size_t size)
 {
+        size_t length = 0;
+
         buffer[0] = 0;
         for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
-                bool is_get = strcmp(routes[i].method, "GET") == 0;
+                const char *head = strcmp(routes[i].method, "GET") == 0 ? ", HEAD" : "";
 
                 if (route_match(&routes[i], path))
-                        snprintf(buffer, size, "Allow: %s\r\n", is_get ? "GET, HEAD" : routes[i].method);
+                        length += (size_t)snprintf(buffer + length, size - length, "%s%s%s",
+                                length ? ", " : "Allow: ", routes[i].method, head);
         }
+        if (length)
+                snprintf(buffer + length, size - length, "\r\n");
 }
 
 static void api_refuse_route(struct exchange *exchange, const char *path)
 {
-        char allow[64];
+        char allow[128];
 
         route_allow(path, allow, sizeof allow);
+        exchange->headers = allow;
         if (allow[0])
-                api_refuse(exchange, PROBLEM_METHOD_NOT_ALLOWED,
-                        "This route takes another method; see Allow.", allow);
+                exchange_problem(
+                        exchange, PROBLEM_METHOD_NOT_ALLOWED, "This route takes another method; see Allow.");
         else
-                api_refuse(exchange, PROBLEM_NOT_FOUND, "No such route.", NULL);
+                exchange_problem(exchange, PROBLEM_NOT_FOUND, "No such route.");
+}
+
+static void api_refuse_token(struct exchange *exchange)
+{
+        exchange->headers = "WWW-Authenticate: Bearer\r\n";
+        exchange_problem(
+                exchange, PROBLEM_UNAUTHORIZED, "Send `Authorization: Bearer` with a token of AUTH_TOKEN.");
 }
 
 static void api_dispatch(struct exchange *exchange)
@@ -132,10 +144,8 @@ static void api_dispatch(struct exchange *exchange)
                 if (rest && route_takes(&routes[i], http_method(request)))
                         route = &routes[i];
         }
-        if (!(route && route->open) && !api_authorized(exchange->api, request))
-                api_refuse(exchange, PROBLEM_UNAUTHORIZED,
-                        "Send `Authorization: Bearer` with a token of AUTH_TOKEN.",
-                        "WWW-Authenticate: Bearer\r\n");
+        if (!api_identify(exchange) && !(route && route->open))
+                api_refuse_token(exchange);
         else if (!route)
                 api_refuse_route(exchange, http_path(request));
         else if (exchange->api->draining && !route->open)

@@ -10,16 +10,20 @@
 
 struct calls;
 struct cells;
+struct event_base;
 struct exchange;
 struct functions;
 struct languages;
+struct records;
 struct settings;
 
 struct api {
+        struct event_base *base;
         const struct settings *settings;
         const struct languages *languages;
         struct functions *functions;
         struct calls *calls;
+        struct records *records;
         struct cells *cells;
         struct list exchanges; /* not answered yet */
         bool draining;

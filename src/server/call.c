@@ -7,8 +7,11 @@
  * reported the cell gone, also when the answer is out: so there are never more cells than places and spares.
  *
  * Endings: the first final frame ends the call at once. Only a failure (FRAME_ERROR) waits for the cell's
- * exit, a moment later, because the keeper then tells whether a limit was behind it. Without a frame, the
- * exit is the answer.
+ * exit, a moment later, because the keeper then tells whether a limit was behind it; and whatever ended a
+ * call waits so, if its maker wants to know what it used. Without a frame, the exit is the answer.
+ *
+ * A cell is handed its call at once, ready or not, and reads it when it is. Where the keeper must lower
+ * limits first, or start the usage anew, the call is handed over when it says that this was done.
  */
 
 #include "server/call.h"
@@ -39,10 +42,10 @@ enum {
 enum call_state {
         CALL_ACCEPTED, /* while call_new() makes it: nothing happens to it yet */
         CALL_QUEUED,
-        CALL_STARTING, /* it has a place and a cell that is not ready yet; the call is handed over already */
+        CALL_STARTING, /* it has a place and a cell that is not ready, or not limited, yet */
         CALL_RUNNING,  /* its deadline runs */
         CALL_COMPILED, /* the JavaScript is here; the next cell starts when this one is gone */
-        CALL_FAILING,  /* the script failed; the keeper's report may say why */
+        CALL_SPOKEN,   /* how it ended is known, but for what the keeper has to add */
         CALL_LEAVING,  /* it has ended; the cell is on its way out */
         CALL_DONE,     /* to be freed */
         CALL_STATES,
@@ -52,7 +55,9 @@ enum call_event {
         EVENT_PLACE,
         EVENT_DROP, /* the queue needs the room for another */
         EVENT_TIMER,
+        EVENT_LIMITED,
         EVENT_READY,
+        EVENT_OUTPUT,
         EVENT_FRAME,
         EVENT_LARGE, /* result or output over the limit */
         EVENT_MISBEHAVED,
@@ -63,9 +68,10 @@ enum call_event {
 
 typedef void call_step(struct call *call, const struct cell_notice *notice);
 
-static call_step call_start, call_begin, call_hear_wall, call_hear, call_burst, call_break;
-static call_step call_conclude, call_give_up, call_give_up_start, call_time_out, call_hurry, call_leave;
-static call_step call_withdraw, call_abandon;
+static call_step call_start, call_proceed, call_begin, call_pass_output, call_hear_wall, call_hear;
+static call_step call_burst, call_burst_late, call_break, call_conclude, call_conclude_spoken;
+static call_step call_give_up, call_give_up_start, call_time_out, call_hurry, call_leave, call_withdraw;
+static call_step call_abandon;
 
 /* clang-format off */
 static call_step *const life[CALL_STATES][CALL_EVENTS] = {
@@ -76,7 +82,9 @@ static call_step *const life[CALL_STATES][CALL_EVENTS] = {
                 [EVENT_CANCEL]     = call_withdraw,
         },
         [CALL_STARTING] = {
+                [EVENT_LIMITED]    = call_proceed,
                 [EVENT_READY]      = call_begin,
+                [EVENT_OUTPUT]     = call_pass_output,
                 [EVENT_TIMER]      = call_give_up_start,
                 [EVENT_FRAME]      = call_hear_wall,
                 [EVENT_MISBEHAVED] = call_break,
@@ -84,6 +92,7 @@ static call_step *const life[CALL_STATES][CALL_EVENTS] = {
                 [EVENT_CANCEL]     = call_abandon,
         },
         [CALL_RUNNING] = {
+                [EVENT_OUTPUT]     = call_pass_output,
                 [EVENT_TIMER]      = call_time_out,
                 [EVENT_FRAME]      = call_hear,
                 [EVENT_LARGE]      = call_burst,
@@ -96,10 +105,11 @@ static call_step *const life[CALL_STATES][CALL_EVENTS] = {
                 [EVENT_GONE]       = call_start,
                 [EVENT_CANCEL]     = call_abandon,
         },
-        [CALL_FAILING] = {
+        [CALL_SPOKEN] = {
+                [EVENT_OUTPUT]     = call_pass_output,
                 [EVENT_TIMER]      = call_hurry,
-                [EVENT_LARGE]      = call_burst,
-                [EVENT_GONE]       = call_conclude,
+                [EVENT_LARGE]      = call_burst_late,
+                [EVENT_GONE]       = call_conclude_spoken,
                 [EVENT_CANCEL]     = call_abandon,
         },
         [CALL_LEAVING] = {
@@ -123,18 +133,18 @@ struct call {
         struct list link;
         struct calls *calls;
         enum call_state state;
-        enum call_ending ending;
-        bool cancelled;
         struct queue_entry place;
         struct event timer;
         struct cell *cell; /* NULL: none, or gone */
+        bool handed_over;  /* to this cell */
+        bool paused;
+        struct call_task task;
         char id[65];
-        enum guest_mode mode;
-        struct script *script;
-        const char *input;
-        size_t input_length;
-        struct bytes failure; /* the body of FRAME_ERROR */
-        call_ended *ended;    /* NULL once it was told */
+        uint32_t timeout_ms; /* of the run */
+        uint64_t result_max;
+        enum call_ending ending;
+        struct bytes body;              /* CALL_SPOKEN: of the end to be told */
+        const struct call_hooks *hooks; /* NULL once the end was told */
         void *context;
         uint64_t queued_us, placed_us, begun_us, ended_us; /* clock_us(); 0: not yet */
 };
@@ -143,8 +153,8 @@ static void call_free(struct call *call)
 {
         evtimer_del(&call->timer);
         list_remove(&call->link);
-        script_unref(call->script);
-        bytes_deinit(&call->failure);
+        script_unref(call->task.script);
+        bytes_deinit(&call->body);
         free(call);
 }
 
@@ -187,6 +197,8 @@ static void call_on_cell(struct cell *cell, const struct cell_notice *notice, vo
 {
         static const enum call_event events[] = {
                 [CELL_IS_READY] = EVENT_READY,
+                [CELL_IS_LIMITED] = EVENT_LIMITED,
+                [CELL_HAS_OUTPUT] = EVENT_OUTPUT,
                 [CELL_SENT_FRAME] = EVENT_FRAME,
                 [CELL_SENT_LARGE] = EVENT_LARGE,
                 [CELL_OUTPUT_FULL] = EVENT_LARGE,
@@ -205,7 +217,7 @@ static uint64_t call_between(uint64_t from_us, uint64_t to_us)
         return from_us && to_us > from_us ? to_us - from_us : 0;
 }
 
-static struct call_times call_times(const struct call *call)
+struct call_times call_times(const struct call *call)
 {
         uint64_t placed_us = call->placed_us ? call->placed_us : call->ended_us;
         uint64_t begun_us = call->begun_us ? call->begun_us : call->ended_us;
@@ -224,51 +236,60 @@ static void call_log(const struct call *call, const struct keeper_done *done)
         log_info("call.done",
                 "call=%s ending=%s language=%s queue_us=%llu start_us=%llu run_us=%llu cpu_us=%llu "
                 "peak_bytes=%llu",
-                call->id, call->cancelled ? "cancelled" : verdict_name(call->ending),
-                language_name(call->script->language), (unsigned long long)times.queue_us,
-                (unsigned long long)times.start_us, (unsigned long long)times.run_us,
-                (unsigned long long)(done ? done->cpu_us : 0),
+                call->id, verdict_name(call->ending), language_name(call->task.script->language),
+                (unsigned long long)times.queue_us, (unsigned long long)times.start_us,
+                (unsigned long long)times.run_us, (unsigned long long)(done ? done->cpu_us : 0),
                 (unsigned long long)(done ? done->peak_memory_bytes : 0));
 }
 
 /* The call is over for whoever made it; the object lives on until its cell is gone. */
-static void call_close(struct call *call)
+static void call_close(struct call *call, enum call_ending ending)
 {
-        call->ended_us = clock_us();
-        call->ended = NULL;
+        call->ending = ending;
+        if (!call->ended_us)
+                call->ended_us = clock_us();
+        call->hooks = NULL;
         call->calls->open--;
         if (call->cell)
                 cell_mute(call->cell);
 }
 
 /* Tells how it ended. The next state is the caller's to set. */
-static void call_tell(struct call *call, enum call_ending ending, int code, const char *body, size_t length)
+static void call_tell(struct call *call, struct call_end end, const char *body, size_t length)
 {
-        struct call_end end = {
-                .ending = ending,
-                .code = code,
-                .body = body,
-                .body_length = length,
-                .script = call->script,
-        };
-        call_ended *ended = call->ended;
+        const struct call_hooks *hooks = call->hooks;
 
-        call->ending = ending;
-        for (size_t i = 0; i < CELL_STREAMS; i++)
-                end.output[i] = call->cell ? cell_output(call->cell, (enum cell_stream)i)
-                                           : (struct cell_text){ .data = "" };
-        call_close(call);
+        end.body = body;
+        end.body_length = length;
+        call_close(call, end.ending);
         end.times = call_times(call);
-        ended(call, &end, call->context);
+        hooks->ended(&end, call->context);
+}
+
+/* Keeps the end to be told until the cell is gone. It has `grace_ms` for that; 0: it is killed. */
+static void call_speak(
+        struct call *call, enum call_ending ending, const char *body, size_t length, uint32_t grace_ms)
+{
+        if (bytes_append(&call->body, body, length) != 0)
+                ending = CALL_LOST;
+        call->ending = ending;
+        call->ended_us = clock_us();
+        if (grace_ms == 0)
+                cell_kill(call->cell);
+        call_enter(call, CALL_SPOKEN, MAX(grace_ms, 1u));
 }
 
 /* The cell has nothing more to do: it may exit by itself, for a moment. */
 static void call_end(
         struct call *call, enum call_ending ending, const char *body, size_t length, uint32_t grace_ms)
 {
-        call_tell(call, ending, 0, body, length);
+        if (call->task.wants_usage) {
+                call_speak(call, ending, body, length, grace_ms);
+                return;
+        }
         if (grace_ms == 0)
                 cell_kill(call->cell);
+        call_tell(call, (struct call_end){ .ending = ending }, body, length);
         call_enter(call, CALL_LEAVING, MAX(grace_ms, 1u));
 }
 
@@ -283,21 +304,21 @@ static void call_finish(struct call *call, const struct keeper_done *done)
 static void call_give_up(struct call *call, const struct cell_notice *notice)
 {
         (void)notice;
-        call_tell(call, CALL_UNSERVED, 0, NULL, 0);
+        call_tell(call, (struct call_end){ .ending = CALL_UNSERVED }, NULL, 0);
         call_finish(call, NULL);
 }
 
 static void call_withdraw(struct call *call, const struct cell_notice *notice)
 {
         (void)notice;
-        call_close(call);
+        call_close(call, CALL_CANCELLED);
         call_finish(call, NULL);
 }
 
 static void call_abandon(struct call *call, const struct cell_notice *notice)
 {
         (void)notice;
-        call_close(call);
+        call_close(call, CALL_CANCELLED);
         cell_kill(call->cell);
         call_enter(call, CALL_LEAVING, GRACE_MS);
 }
@@ -323,6 +344,15 @@ static void call_burst(struct call *call, const struct cell_notice *notice)
         call_end(call, CALL_OUTPUT, NULL, 0, 0);
 }
 
+/* An ending that was no more than an answer is none after all; what ended it by force stays. */
+static void call_burst_late(struct call *call, const struct cell_notice *notice)
+{
+        (void)notice;
+        if (call->ending != CALL_TIMED_OUT && call->ending != CALL_LOST)
+                call->ending = CALL_OUTPUT;
+        cell_kill(call->cell);
+}
+
 static void call_break(struct call *call, const struct cell_notice *notice)
 {
         log_warn("call.misbehaved", "call=%s fault=\"%s\"", call->id, notice->fault);
@@ -346,61 +376,110 @@ static void call_leave(struct call *call, const struct cell_notice *notice)
 /* The mode of the cell that comes next. */
 static enum guest_mode call_leg(const struct call *call)
 {
-        return script_needs_compiling(call->script) ? GUEST_CHECK : call->mode;
+        return script_needs_compiling(call->task.script) ? GUEST_CHECK : call->task.mode;
 }
 
-static int call_hand_over(struct call *call, enum guest_mode leg)
+static int call_hand_over(struct call *call)
 {
-        const struct script *script = call->script;
-        const struct store_bytes *code =
-                leg == GUEST_RUN && script->compiled.data ? &script->compiled : &script->code;
+        const struct script *script = call->task.script;
+        enum guest_mode leg = call_leg(call);
+        bool runs = leg == GUEST_RUN;
+        const struct store_bytes *code = runs && script->compiled.data ? &script->compiled : &script->code;
         struct frame_call frame = {
                 .mode = leg,
                 .language = script->language,
                 .code_length = (uint32_t)code->length,
-                .map_length = leg == GUEST_RUN ? (uint32_t)script->map.length : 0,
-                .input_length = leg == GUEST_RUN ? (uint32_t)call->input_length : 0,
+                .map_length = runs ? (uint32_t)script->map.length : 0,
+                .input_length = runs ? (uint32_t)call->task.input_length : 0,
         };
 
-        return cell_call(call->cell, &frame, code->data, script->map.data, call->input);
+        call->handed_over = true;
+        return cell_call(call->cell, &frame, code->data, script->map.data, call->task.input,
+                runs ? call->task.transcript : NULL, call->result_max);
+}
+
+/* Must the keeper do something before this cell may have the call? */
+static bool call_wants_limits(const struct call *call)
+{
+        const struct limits *limits = &call->task.limits;
+
+        return call_leg(call) == GUEST_RUN &&
+               (call->task.wants_usage || limits->memory_bytes || limits->processes || limits->cpus_milli ||
+                       limits->tmp_bytes);
+}
+
+static int call_limit(struct call *call)
+{
+        const struct limits *limits = &call->task.limits;
+
+        return cell_limit(call->cell, &(struct keeper_limit){ .memory_bytes = limits->memory_bytes,
+                                              .processes = limits->processes,
+                                              .cpus_milli = limits->cpus_milli,
+                                              .tmp_bytes = limits->tmp_bytes });
+}
+
+static void call_fail_start(struct call *call, int r)
+{
+        log_error("call.start", "call=%s error=\"%s\"", call->id, strerror(-r));
+        call_end(call, CALL_LOST, NULL, 0, 0);
 }
 
 /* The first cell of the call, or the one that runs what the compiler's cell, now gone, has made. */
 static void call_start(struct call *call, const struct cell_notice *notice)
 {
         struct calls *calls = call->calls;
-        enum guest_mode leg = call_leg(call);
-        enum runtime runtime = language_runtime(calls->languages, call->script->language, leg);
+        enum runtime runtime =
+                language_runtime(calls->languages, call->task.script->language, call_leg(call));
         int r;
 
         (void)notice;
         if (!call->placed_us)
                 call->placed_us = clock_us();
         call->cell = NULL;
+        call->handed_over = false;
         r = cell_take(calls->cells, runtime, call_on_cell, call, &call->cell);
         if (r < 0) {
                 log_error("call.start", "call=%s error=\"%s\"", call->id, strerror(-r));
-                call_tell(call, CALL_LOST, 0, NULL, 0);
+                call_tell(call, (struct call_end){ .ending = CALL_LOST }, NULL, 0);
                 call_finish(call, NULL);
                 return;
         }
-        r = call_hand_over(call, leg);
-        if (r < 0) {
-                log_error("call.start", "call=%s error=\"%s\"", call->id, strerror(-r));
-                call_end(call, CALL_LOST, NULL, 0, 0);
+        cell_pause(call->cell, call->paused);
+        call_enter(call, CALL_STARTING, START_TIMEOUT_MS);
+        if (!call_wants_limits(call)) {
+                call_proceed(call, NULL);
                 return;
         }
-        call_enter(call, CALL_STARTING, START_TIMEOUT_MS);
-        if (cell_is_ready(call->cell))
+        r = call_limit(call);
+        if (r < 0)
+                call_fail_start(call, r);
+}
+
+/* The cell's limits hold. */
+static void call_proceed(struct call *call, const struct cell_notice *notice)
+{
+        int r = notice ? notice->error : 0;
+
+        if (r == 0)
+                r = call_hand_over(call);
+        if (r < 0)
+                call_fail_start(call, r);
+        else if (cell_is_ready(call->cell))
                 call_begin(call, NULL);
 }
 
 static void call_begin(struct call *call, const struct cell_notice *notice)
 {
+        bool runs = call_leg(call) == call->task.mode;
+
         (void)notice;
-        if (call_leg(call) == call->mode)
+        if (!call->handed_over)
+                return;
+        if (runs)
                 call->begun_us = clock_us();
-        call_enter(call, CALL_RUNNING, call->calls->settings->timeout_script_ms);
+        call_enter(call, CALL_RUNNING, runs ? call->timeout_ms : call->calls->settings->timeout_script_ms);
+        if (call->hooks->started)
+                call->hooks->started(call->context);
 }
 
 /* --- what a cell says --- */
@@ -412,6 +491,13 @@ static void call_hear_wall(struct call *call, const struct cell_notice *notice)
         frame_wall_read(notice->body, &wall);
         log_error("cell.wall", "call=%s wall=%u error=\"%s\"", call->id, wall.wall, strerror(wall.error));
         call_end(call, CALL_LOST, NULL, 0, 0);
+}
+
+static void call_pass_output(struct call *call, const struct cell_notice *notice)
+{
+        (void)notice;
+        if (call->hooks->written)
+                call->hooks->written(call->context);
 }
 
 /* An answer, with the output that the cell has flushed before it. */
@@ -430,43 +516,52 @@ static void call_compiled(struct call *call)
         call_enter(call, CALL_COMPILED, GRACE_MS);
 }
 
-/* The keeper's report, a moment later, may name a limit as the cause. */
-static int call_fail(struct call *call, const struct verdict *verdict)
-{
-        int r = bytes_append(&call->failure, verdict->body, verdict->length);
-
-        if (r == 0)
-                call_enter(call, CALL_FAILING, GRACE_MS);
-        return r;
-}
-
 static void call_hear(struct call *call, const struct cell_notice *notice)
 {
         struct verdict verdict;
         int r;
 
-        r = verdict_of_frame(call->script, call_leg(call), notice, &verdict);
-        if (r == 0 && verdict.ending == CALL_FAILED)
-                r = call_fail(call, &verdict);
-        else if (r == 0 && verdict.ending == CALL_CHECKED && call->mode == GUEST_RUN)
-                call_compiled(call);
-        else if (r == 0)
-                call_answer(call, verdict.ending, verdict.body, verdict.length);
+        r = verdict_of_frame(call->task.script, call_leg(call), notice, &verdict);
         if (r < 0)
                 call_break(call, &(struct cell_notice){ .fault = strerror(-r) });
+        else if (verdict.ending == CALL_FAILED) /* the keeper's report, a moment later, may name the cause */
+                call_speak(call, verdict.ending, verdict.body, verdict.length, GRACE_MS);
+        else if (verdict.ending == CALL_CHECKED && call->task.mode == GUEST_RUN)
+                call_compiled(call);
+        else
+                call_answer(call, verdict.ending, verdict.body, verdict.length);
 }
 
 /* --- the cell is gone, and its exit is the answer --- */
 
+static void call_conclude_as(struct call *call, enum call_ending ending, const struct keeper_done *done)
+{
+        struct call_end end = { .ending = ending, .code = done->code };
+
+        if (call->task.wants_usage) {
+                end.has_usage = true;
+                end.usage = *done;
+        }
+        call_tell(call, end, call->body.data, call->body.length);
+        call_finish(call, done);
+}
+
 static void call_conclude(struct call *call, const struct cell_notice *notice)
 {
-        const struct keeper_done *done = notice->done;
         enum call_ending ending = CALL_LOST; /* of a cell that was never ready, always */
 
         if (call->state != CALL_STARTING)
-                ending = verdict_of_exit(call_leg(call), &call->failure, done);
-        call_tell(call, ending, done->code, call->failure.data, call->failure.length);
-        call_finish(call, done);
+                ending = verdict_of_exit(call_leg(call), &call->body, notice->done);
+        call_conclude_as(call, ending, notice->done);
+}
+
+static void call_conclude_spoken(struct call *call, const struct cell_notice *notice)
+{
+        enum call_ending ending = call->ending;
+
+        if (ending == CALL_FAILED)
+                ending = verdict_of_exit(call_leg(call), &call->body, notice->done);
+        call_conclude_as(call, ending, notice->done);
 }
 
 /* --- for whoever makes calls --- */
@@ -474,8 +569,8 @@ static void call_conclude(struct call *call, const struct cell_notice *notice)
 static int call_line_up(struct call *call, const struct call_task *task)
 {
         const struct queue_wish wish = {
-                .client = task->client ? task->client : "",
-                .function = task->function ? task->function : "",
+                .client = task->client,
+                .function = task->function,
                 .bytes = script_size(task->script) + task->input_length,
                 .on_place = call_on_place,
                 .on_drop = call_on_drop,
@@ -484,7 +579,7 @@ static int call_line_up(struct call *call, const struct call_task *task)
         return queue_enter(call->calls->queue, &call->place, &wish);
 }
 
-int call_new(struct calls *calls, const struct call_task *task, call_ended *ended, void *context,
+int call_new(struct calls *calls, const struct call_task *task, const struct call_hooks *hooks, void *context,
         struct call **ret_call)
 {
         struct call *call = calloc(1, sizeof *call);
@@ -493,20 +588,24 @@ int call_new(struct calls *calls, const struct call_task *task, call_ended *ende
         if (!call)
                 return error_trace(-ENOMEM);
         *call = (struct call){ .calls = calls,
-                .mode = task->mode,
-                .input = task->input,
-                .input_length = task->input_length,
-                .ended = ended,
+                .task = *task,
+                .timeout_ms = calls->settings->timeout_script_ms,
+                .result_max = calls->settings->output_max_bytes,
+                .hooks = hooks,
                 .context = context };
+        if (task->limits.timeout_ms)
+                call->timeout_ms = task->limits.timeout_ms;
+        if (task->limits.output_bytes)
+                call->result_max = task->limits.output_bytes;
         r = call_line_up(call, task);
         if (r != 0) {
                 free(call);
                 return r == QUEUE_FULL ? CALL_QUEUE_FULL : r;
         }
         snprintf(call->id, sizeof call->id, "%s", task->id);
-        call->script = script_ref(task->script);
+        script_ref(task->script);
         call->queued_us = clock_us();
-        bytes_init(&call->failure, SIZE_MAX / 2);
+        bytes_init(&call->body, SIZE_MAX / 2);
         evtimer_assign(&call->timer, calls->base, call_on_timer, call);
         list_append(&calls->all, &call->link);
         calls->open++;
@@ -515,9 +614,15 @@ int call_new(struct calls *calls, const struct call_task *task, call_ended *ende
         return 0;
 }
 
+void call_pause(struct call *call, bool paused)
+{
+        call->paused = paused;
+        if (call->cell)
+                cell_pause(call->cell, paused);
+}
+
 void call_cancel(struct call *call)
 {
-        call->cancelled = true;
         call_handle(call, EVENT_CANCEL, NULL);
 }
 
@@ -547,6 +652,11 @@ struct calls *calls_free(struct calls *calls)
         queue_free(calls->queue);
         free(calls);
         return NULL;
+}
+
+unsigned calls_retry_after_s(const struct calls *calls)
+{
+        return queue_retry_after_s(calls->queue);
 }
 
 size_t calls_open(const struct calls *calls)

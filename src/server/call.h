@@ -2,7 +2,7 @@
 
 /*
  * The life of a call: wait for a place, get a cell, hand the script over, hear how it ended. It knows nothing
- * of HTTP; whoever makes a call is told once how it ended, by `ended`.
+ * of HTTP; whoever makes a call is told by its hooks what becomes of it.
  */
 
 #include <stdbool.h>
@@ -20,14 +20,18 @@ struct languages;
 struct queue;
 struct settings;
 
+/* What is pointed to is the caller's, until the call has ended or was cancelled; id is copied. */
 struct call_task {
-        const char *id;       /* for the log; copied */
+        const char *id;       /* for the log */
+        const char *client;   /* whose turn it is, among those who call... */
+        const char *function; /* ...and among what is called: see queue.h */
         enum guest_mode mode; /* GUEST_RUN: TypeScript that is not compiled yet is compiled first */
         struct script *script;
-        const char *input; /* JSON text, the caller's until the call has ended or was cancelled */
-        size_t input_length;
         struct limits limits; /* of the run; checking and compiling have those of the settings */
-        const char *client, *function; /* for fairness in the queue; copied; NULL: "" */
+        const char *input;    /* JSON text */
+        size_t input_length;
+        struct transcript *transcript; /* takes what the script writes; NULL: nobody wants it */
+        bool wants_usage;              /* tell the end once the keeper has told what the call used */
 };
 
 enum call_ending {
@@ -44,9 +48,10 @@ enum call_ending {
         CALL_TMP,       /* it failed, and its error says that /tmp was full; body as of CALL_FAILED */
         CALL_FILES,     /* likewise: there was no further descriptor */
         CALL_OUTPUT,    /* result, stdout or stderr over the limit */
-        CALL_TIMED_OUT, /* TIMEOUT_SCRIPT passed */
+        CALL_TIMED_OUT, /* its time limit passed */
         CALL_LOST,      /* the cell died or never lived, not by the script's fault */
         CALL_UNSERVED,  /* QUEUE_TIMEOUT passed, or the line was full and others had less of it */
+        CALL_CANCELLED, /* somebody wanted it to end */
         CALL_ENDINGS,
 };
 
@@ -57,18 +62,22 @@ struct call_times {
         uint64_t run_us;
 };
 
-/* Valid while `ended` runs. */
 struct call_end {
         enum call_ending ending;
-        const char *body;
-        size_t body_length;
         int code;
-        struct cell_text output[CELL_STREAMS]; /* written so far, at most the limit */
-        struct script *script;                 /* the task's, compiled if it had to be */
+        const char *body; /* valid while `ended` runs */
+        size_t body_length;
         struct call_times times;
+        bool has_usage; /* if the task wanted it and a cell was there */
+        struct keeper_done usage;
 };
 
-typedef void call_ended(struct call *call, const struct call_end *end, void *context);
+/* Told from the loop, never from within call_new(). Any but `ended` may be NULL. */
+struct call_hooks {
+        void (*started)(void *context); /* a cell works on it: compiles, or runs the script */
+        void (*written)(void *context); /* the transcript has grown */
+        void (*ended)(const struct call_end *end, void *context); /* once, and last: the call is no more */
+};
 
 enum { CALL_QUEUE_FULL = 1 };
 
@@ -79,9 +88,16 @@ struct calls *calls_free(struct calls *calls);
 /* Calls that have not ended yet. */
 size_t calls_open(const struct calls *calls);
 
-/* 0, CALL_QUEUE_FULL or -ENOMEM; `ended` comes later, never from within. Takes its own reference of the
- * script. */
-int call_new(struct calls *calls, const struct call_task *task, call_ended *ended, void *context,
+/* When somebody who was not served may try again; 1 to 60. */
+unsigned calls_retry_after_s(const struct calls *calls);
+
+/* What is known so far. */
+struct call_times call_times(const struct call *call);
+
+/* 0, CALL_QUEUE_FULL or -ENOMEM. Takes its own reference of the script. */
+int call_new(struct calls *calls, const struct call_task *task, const struct call_hooks *hooks, void *context,
         struct call **ret_call);
-/* Nobody wants the answer any more: the cell is killed at once, and `ended` will not come. */
+/* Leaves what the script writes in its pipes, so that it waits, or reads on. */
+void call_pause(struct call *call, bool paused);
+/* Nobody wants the answer any more: the cell is killed at once, and no hook is called again. */
 void call_cancel(struct call *call);

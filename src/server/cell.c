@@ -142,12 +142,24 @@ static void cell_on_writable(evutil_socket_t fd, short what, void *context)
         cell_write(context);
 }
 
-/* One stream, up to `most` bytes. 0 or CELL_FULL. */
-static int cell_read_stream(struct cell *cell, struct cell_pipe *pipe, size_t most)
+static enum cell_stream pipe_stream(const struct cell_pipe *pipe)
 {
+        return (enum cell_stream)(pipe - pipe->cell->pipes);
+}
+
+static void pipe_close(struct cell_pipe *pipe)
+{
+        event_del(&pipe->readable);
+        fd_closep(&pipe->fd);
+}
+
+/* One stream, up to `most` bytes. 0 or CELL_FULL; *ret_taken bytes came. */
+static int cell_read_stream(struct cell_pipe *pipe, size_t most, size_t *ret_taken)
+{
+        struct cell *cell = pipe->cell;
         char chunk[READ_CHUNK];
 
-        for (size_t taken = 0; pipe->fd >= 0 && taken < most;) {
+        for (*ret_taken = 0; pipe->fd >= 0 && *ret_taken < most;) {
                 ssize_t n = read(pipe->fd, chunk, sizeof chunk);
 
                 if (n < 0 && errno == EINTR)
@@ -155,14 +167,12 @@ static int cell_read_stream(struct cell *cell, struct cell_pipe *pipe, size_t mo
                 if (n < 0 && errno == EAGAIN)
                         return 0;
                 if (n <= 0) {
-                        event_del(&pipe->readable);
-                        fd_closep(&pipe->fd);
+                        pipe_close(pipe);
                         return 0;
                 }
-                taken += (size_t)n;
-                if (bytes_append(&pipe->text, chunk, (size_t)n) != 0) {
-                        event_del(&pipe->readable);
-                        fd_closep(&pipe->fd);
+                *ret_taken += (size_t)n;
+                if (transcript_append(cell->transcript, pipe_stream(pipe), chunk, (size_t)n) != 0) {
+                        pipe_close(pipe);
                         cell->full = true;
                         return CELL_FULL;
                 }
@@ -173,25 +183,48 @@ static int cell_read_stream(struct cell *cell, struct cell_pipe *pipe, size_t mo
 static void cell_on_output(evutil_socket_t fd, short what, void *context)
 {
         struct cell_pipe *pipe = context;
-        struct cell *cell = pipe->cell;
+        size_t taken;
+        int r;
 
         (void)fd, (void)what;
-        if (cell_read_stream(cell, pipe, OUTPUT_TURN_BYTES) == CELL_FULL)
-                cell_tell(cell, &(struct cell_notice){ .news = CELL_OUTPUT_FULL });
+        r = cell_read_stream(pipe, OUTPUT_TURN_BYTES, &taken);
+        if (r == CELL_FULL)
+                cell_tell(pipe->cell, &(struct cell_notice){ .news = CELL_OUTPUT_FULL });
+        else if (taken > 0)
+                cell_tell(pipe->cell, &(struct cell_notice){ .news = CELL_HAS_OUTPUT });
 }
 
 int cell_drain(struct cell *cell)
 {
-        for (size_t i = 0; i < CELL_STREAMS; i++)
-                cell_read_stream(cell, &cell->pipes[i], SIZE_MAX);
+        size_t taken;
+
+        for (size_t i = 0; cell->transcript && i < CELL_STREAMS; i++)
+                cell_read_stream(&cell->pipes[i], SIZE_MAX, &taken);
         return cell->full ? CELL_FULL : 0;
 }
 
-struct cell_text cell_output(const struct cell *cell, enum cell_stream stream)
+static int cell_watch_pipes(struct cell *cell)
 {
-        const struct bytes *text = &cell->pipes[stream].text;
+        for (size_t i = 0; i < CELL_STREAMS; i++) {
+                struct cell_pipe *pipe = &cell->pipes[i];
 
-        return (struct cell_text){ .data = text->data ? text->data : "", .length = text->length };
+                if (pipe->fd < 0)
+                        continue;
+                if (!cell->transcript || cell->paused)
+                        event_del(&pipe->readable);
+                else if (event_add(&pipe->readable, NULL) < 0)
+                        return error_trace(-ENOMEM);
+        }
+        return 0;
+}
+
+void cell_pause(struct cell *cell, bool paused)
+{
+        if (cell->paused == paused)
+                return;
+        cell->paused = paused;
+        /* Without memory to look again the cell waits until its deadline. */
+        cell_watch_pipes(cell);
 }
 
 /* One pipe: its far end goes to *ret_far. */
@@ -207,7 +240,6 @@ static int cell_open_pipe(struct cell *cell, struct cell_pipe *pipe, int *ret_fa
         pipe->cell = cell;
         event_assign(
                 &pipe->readable, cell->cells->base, pipe->fd, EV_READ | EV_PERSIST, cell_on_output, pipe);
-        bytes_init(&pipe->text, cell->cells->settings->output_max_bytes);
         return 0;
 }
 
@@ -285,7 +317,6 @@ void cell_free(struct cell *cell)
                 if (cell->pipes[i].fd >= 0)
                         event_del(&cell->pipes[i].readable);
                 fd_closep(&cell->pipes[i].fd);
-                bytes_deinit(&cell->pipes[i].text);
         }
         frames_deinit(&cell->frames);
         bytes_deinit(&cell->outbox);
@@ -318,8 +349,23 @@ static int cell_send(struct cell *cell, struct iovec *parts, size_t n_parts)
         return 0;
 }
 
+int cell_limit(struct cell *cell, const struct keeper_limit *limit)
+{
+        struct keeper_limit message = *limit;
+
+        message.cell = cell->id;
+        return keeper_link_limit(cell->cells->link, &message);
+}
+
+/* One that has been muted meanwhile needs no limits any more. */
+void cell_limited(struct cell *cell, int error)
+{
+        if (!cell->muted)
+                cell_tell(cell, &(struct cell_notice){ .news = CELL_IS_LIMITED, .error = error });
+}
+
 int cell_call(struct cell *cell, const struct frame_call *call, const char *code, const char *map,
-        const char *input)
+        const char *input, struct transcript *transcript, size_t result_max)
 {
         struct frame_header header = {
                 .length = (uint32_t)sizeof *call + call->code_length + call->map_length + call->input_length,
@@ -332,13 +378,13 @@ int cell_call(struct cell *cell, const struct frame_call *call, const char *code
                 { (void *)map, call->map_length },
                 { (void *)input, call->input_length },
         };
+        int r;
 
         cell->frames.has_call = true;
-        for (size_t i = 0; i < CELL_STREAMS; i++) {
-                if (event_add(&cell->pipes[i].readable, NULL) < 0)
-                        return error_trace(-ENOMEM);
-        }
-        return cell_send(cell, parts, ARRAY_SIZE(parts));
+        cell->frames.result_max_bytes = result_max;
+        cell->transcript = transcript;
+        r = cell_watch_pipes(cell);
+        return r == 0 ? cell_send(cell, parts, ARRAY_SIZE(parts)) : r;
 }
 
 void cell_mute(struct cell *cell)
@@ -346,10 +392,8 @@ void cell_mute(struct cell *cell)
         cell_stop_reading(cell);
         event_del(&cell->writable);
         bytes_deinit(&cell->outbox);
-        for (size_t i = 0; i < CELL_STREAMS; i++) {
-                if (cell->pipes[i].fd >= 0)
-                        event_del(&cell->pipes[i].readable);
-        }
+        cell->transcript = NULL;
+        cell_watch_pipes(cell);
         cell->muted = true;
 }
 

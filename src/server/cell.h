@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "server/transcript.h"
 #include "wire/guest_api.h"
 #include "wire/keeper_api.h"
 
@@ -27,6 +28,8 @@ enum cell_news {
         CELL_SENT_FRAME,  /* the frame that ends the call, or FRAME_WALL; nothing is read after it */
         CELL_SENT_LARGE,  /* a FRAME_RESULT over the limit was announced; nothing is read after it */
         CELL_MISBEHAVED,  /* it broke the protocol: `fault` says how; it has been killed */
+        CELL_IS_LIMITED,  /* the answer to cell_limit(): `error` */
+        CELL_HAS_OUTPUT,  /* the transcript has grown */
         CELL_OUTPUT_FULL, /* stdout or stderr is over the limit */
         CELL_IS_GONE,     /* the keeper's KEEPER_DONE; whatever it had still to say has been told before */
 };
@@ -38,17 +41,11 @@ struct cell_notice {
         const char *body;
         size_t length;
         const char *fault;
+        int error;
         const struct keeper_done *done;
 };
 
 typedef void cell_owner(struct cell *cell, const struct cell_notice *notice, void *context);
-
-enum cell_stream { CELL_STDOUT, CELL_STDERR, CELL_STREAMS };
-
-struct cell_text {
-        const char *data;
-        size_t length;
-};
 
 /* 0 or negative errno. */
 int cells_new(struct event_base *base, struct keeper_link *link, const struct settings *settings,
@@ -74,13 +71,23 @@ void cells_drain(struct cells *cells);
 int cell_take(
         struct cells *cells, enum runtime runtime, cell_owner *owner, void *context, struct cell **ret_cell);
 bool cell_is_ready(const struct cell *cell);
-/* Hands the call over, once; what the socket does not take now is copied and follows. 0 or -ENOMEM. */
+/*
+ * Before the call is handed over: lowers the cell's limits (whose cell is set here), and starts its usage
+ * anew. CELL_IS_LIMITED comes when they hold. 0 or -ENOMEM.
+ */
+int cell_limit(struct cell *cell, const struct keeper_limit *limit);
+/*
+ * Hands the call over, once; what the socket does not take now is copied and follows. What the cell writes
+ * goes to the transcript, until cell_mute(); NULL: its pipes are not read. result_max: bytes of FRAME_RESULT.
+ * 0 or -ENOMEM.
+ */
 int cell_call(struct cell *cell, const struct frame_call *call, const char *code, const char *map,
-        const char *input);
+        const char *input, struct transcript *transcript, size_t result_max);
+/* Leaves its pipes unread, or reads on: one that writes then waits in its write. */
+void cell_pause(struct cell *cell, bool paused);
 /* Reads what stdout and stderr hold now. 0, or CELL_FULL when one is over the limit. */
 enum { CELL_FULL = 1 };
 int cell_drain(struct cell *cell);
-struct cell_text cell_output(const struct cell *cell, enum cell_stream stream);
 /* Reads nothing more: its owner has heard enough. CELL_IS_GONE still comes. */
 void cell_mute(struct cell *cell);
 /* Ends it and whatever it started, now. */

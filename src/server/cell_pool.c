@@ -97,7 +97,9 @@ void cell_pool_hear(struct cell *cell, const struct cell_notice *notice)
                         notice->fault);
                 break;
         case CELL_IS_READY:
+        case CELL_IS_LIMITED:
         case CELL_SENT_LARGE:
+        case CELL_HAS_OUTPUT:
         case CELL_OUTPUT_FULL:
                 break;
         }
@@ -158,23 +160,33 @@ int cell_take(
         return 0;
 }
 
-void cells_on_done(struct cells *cells, const struct keeper_done *done)
+static struct cell *cells_find(struct cells *cells, uint64_t id)
 {
         list_foreach(link, &cells->all) {
                 struct cell *cell = container_of(link, struct cell, link);
 
-                if (cell->id == done->cell) {
-                        cell_finish(cell, done);
-                        return;
-                }
+                if (cell->id == id)
+                        return cell;
         }
-        log_warn("cell.done", "cell=%llu error=unknown", (unsigned long long)done->cell);
+        return NULL;
+}
+
+void cells_on_done(struct cells *cells, const struct keeper_done *done)
+{
+        struct cell *cell = cells_find(cells, done->cell);
+
+        if (cell)
+                cell_finish(cell, done);
+        else
+                log_warn("cell.done", "cell=%llu error=unknown", (unsigned long long)done->cell);
 }
 
 void cells_on_limited(struct cells *cells, const struct keeper_limited *limited)
 {
-        (void)cells;
-        log_debug("cell.limited", "cell=%llu error=%d", (unsigned long long)limited->cell, limited->error);
+        struct cell *cell = cells_find(cells, limited->cell);
+
+        if (cell)
+                cell_limited(cell, limited->error);
 }
 
 void cells_on_runtime(struct cells *cells, const struct keeper_runtime *runtime)

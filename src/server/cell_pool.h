@@ -14,7 +14,6 @@ struct cell_pipe {
         struct cell *cell;
         int fd; /* -1: at its end */
         struct event readable;
-        struct bytes text;
 };
 
 struct cell {
@@ -28,13 +27,15 @@ struct cell {
         bool full;   /* an output is over the limit */
         bool muted;  /* the owner has heard enough */
         bool killed; /* KEEPER_KILL was sent */
+        bool paused; /* the pipes are not read */
         int channel;
         struct event readable, writable;
         struct frames frames; /* what it says */
         struct bytes outbox;
         size_t outbox_sent;
         struct cell_pipe pipes[CELL_STREAMS];
-        cell_owner *owner; /* NULL: a spare */
+        struct transcript *transcript; /* the owner's; NULL: the pipes are not read */
+        cell_owner *owner;             /* NULL: a spare */
         void *context;
 };
 
@@ -62,6 +63,7 @@ struct cells {
 int cell_new(struct cells *cells, enum runtime runtime, struct cell **ret_cell);
 void cell_free(struct cell *cell);
 void cell_read(struct cell *cell);
+void cell_limited(struct cell *cell, int error);
 void cell_finish(struct cell *cell, const struct keeper_done *done);
 
 /* cell_pool.c */

@@ -8,7 +8,9 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "server/answer.h"
 #include "server/api.h"
+#include "server/events.h"
 
 struct exchange *exchange_new(struct api *api, struct http_request *request)
 {
@@ -25,14 +27,15 @@ struct exchange *exchange_new(struct api *api, struct http_request *request)
 void exchange_free(struct exchange *exchange)
 {
         list_remove(&exchange->link);
+        if (exchange->record)
+                record_leave(exchange->record, &exchange->watcher);
+        events_free(exchange->events);
         envelope_deinit(&exchange->envelope);
         script_unref(exchange->script);
         free(exchange);
 }
 
-/* Retry-After is the problem's; Server-Timing tells what is known so far. */
-static void exchange_headers(const struct exchange *exchange, unsigned retry_after_s, const char *headers,
-        char *buffer, size_t size)
+void exchange_headers(const struct exchange *exchange, unsigned retry_after_s, char *buffer, size_t size)
 {
         const struct call_times *times = &exchange->times;
         uint64_t total_us = clock_us() - http_received_us(exchange->request);
@@ -45,11 +48,17 @@ static void exchange_headers(const struct exchange *exchange, unsigned retry_aft
         if (retry_after_s)
                 snprintf(retry, sizeof retry, "Retry-After: %u\r\n", retry_after_s);
         snprintf(buffer, size, "Server-Timing: %stotal;dur=%.3f\r\n%s%s", timing, (double)total_us / 1000,
-                retry, headers ? headers : "");
+                retry, exchange->headers ? exchange->headers : "");
+}
+
+static unsigned exchange_retry_after_s(const struct exchange *exchange, enum problem problem)
+{
+        return problem == PROBLEM_QUEUE_FULL ? calls_retry_after_s(exchange->api->calls)
+                                             : problem_retry_after_s(problem);
 }
 
 static void exchange_reply(struct exchange *exchange, int status, const char *type, const char *body,
-        size_t length, unsigned retry_after_s, const char *headers)
+        size_t length, unsigned retry_after_s)
 {
         char lines[512];
         struct http_answer answer = {
@@ -60,22 +69,20 @@ static void exchange_reply(struct exchange *exchange, int status, const char *ty
                 .extra_headers = lines,
         };
 
-        exchange_headers(exchange, retry_after_s, headers, lines, sizeof lines);
+        exchange_headers(exchange, retry_after_s, lines, sizeof lines);
         http_reply(exchange->request, &answer);
         exchange_free(exchange);
 }
 
-void exchange_answer(
-        struct exchange *exchange, int status, const char *body, size_t length, const char *headers)
+void exchange_answer(struct exchange *exchange, int status, const char *body, size_t length)
 {
-        exchange_reply(exchange, status, "application/json", body, length, 0, headers);
+        exchange_reply(exchange, status, status == 204 ? NULL : "application/json", body, length, 0);
 }
 
-void exchange_problem_body(
-        struct exchange *exchange, enum problem problem, const struct bytes *body, const char *headers)
+void exchange_problem_body(struct exchange *exchange, enum problem problem, const struct bytes *body)
 {
         exchange_reply(exchange, problem_status(problem), "application/problem+json", body->data,
-                body->length, problem_retry_after_s(problem), headers);
+                body->length, exchange_retry_after_s(exchange, problem));
 }
 
 void exchange_problem(struct exchange *exchange, enum problem problem, const char *format, ...)
@@ -90,7 +97,7 @@ void exchange_problem(struct exchange *exchange, enum problem problem, const cha
         va_end(args);
         r = problem_write(&body, problem, detail, http_id(exchange->request));
         if (r == 0)
-                exchange_problem_body(exchange, problem, &body, NULL);
+                exchange_problem_body(exchange, problem, &body);
         else
                 exchange_surprise(exchange, r);
 }
@@ -108,40 +115,61 @@ void exchange_surprise(struct exchange *exchange, int r)
                 "\"status\":500,\"code\":\"internal_error\",\"detail\":\"The server failed; its log says "
                 "how.\",\"request_id\":\"%s\"}",
                 http_id(exchange->request));
-        exchange_reply(exchange, 500, "application/problem+json", body, (size_t)n, 0, NULL);
+        exchange_reply(exchange, 500, "application/problem+json", body, (size_t)n, 0);
 }
 
-/* The client has left: nobody waits for the call. A store job that is under way ends by itself, and its end
- * frees the exchange. */
+/* The client has left. A store job that is under way ends by itself, and its end frees the exchange. */
 static void exchange_on_gone(struct http_request *request, void *context)
 {
         struct exchange *exchange = context;
 
         (void)request;
-        if (!exchange->call)
+        if (exchange->events) {
+                events_end(exchange);
                 return;
-        call_cancel(steal(&exchange->call));
-        exchange_answer(exchange, 500, "", 0, NULL);
+        }
+        if (exchange->check)
+                call_cancel(steal(&exchange->check));
+        else if (!exchange->record)
+                return;
+        exchange_answer(exchange, 500, "", 0);
 }
 
-void exchange_call(struct exchange *exchange, enum guest_mode mode, call_ended *ended)
+void exchange_watch_client(struct exchange *exchange)
 {
-        struct call_task task = {
-                .id = http_id(exchange->request),
-                .mode = mode,
-                .script = exchange->script,
-                .input = exchange->envelope.input,
-                .input_length = exchange->envelope.input_length,
-                .limits = exchange->limits,
-        };
-        int r;
+        http_on_gone(exchange->request, exchange_on_gone, exchange);
+}
 
-        r = call_new(exchange->api->calls, &task, ended, exchange, &exchange->call);
+void exchange_watch_record(struct exchange *exchange, struct record *record)
+{
+        exchange->record = record;
+        record_watch(record, &exchange->watcher);
+        exchange_watch_client(exchange);
+}
+
+void exchange_answer_record(struct exchange *exchange)
+{
+        _cleanup_(bytes_deinit) struct bytes body = { .limit = EXCHANGE_BODY_MAX };
+        const struct answer answer = record_answer(exchange->record);
+        enum problem problem = answer_problem(&answer);
+        int r = answer_write(&body, &answer, answer_parts(&answer, exchange->envelope.detail));
+
+        exchange->times = answer.end->times;
+        if (r != 0)
+                exchange_surprise(exchange, r);
+        else if (problem == PROBLEM_COUNT)
+                exchange_answer(exchange, 200, body.data, body.length);
+        else
+                exchange_problem_body(exchange, problem, &body);
+}
+
+void exchange_refuse_call(struct exchange *exchange, int r)
+{
         if (r == CALL_QUEUE_FULL)
                 exchange_problem(exchange, PROBLEM_QUEUE_FULL,
-                        "MAX_CONTAINERS calls run and QUEUE_MAX wait; try again in a moment.");
-        else if (r < 0)
-                exchange_surprise(exchange, r);
+                        "MAX_CONTAINERS calls run, and QUEUE_MAX of them or QUEUE_MAX_SIZE bytes wait; try "
+                        "again when "
+                        "Retry-After says.");
         else
-                http_on_gone(exchange->request, exchange_on_gone, exchange);
+                exchange_surprise(exchange, r);
 }

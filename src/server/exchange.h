@@ -14,8 +14,10 @@
 #include "server/envelope.h"
 #include "server/http.h"
 #include "server/problem.h"
+#include "server/record.h"
 
 struct api;
+struct events;
 
 struct exchange {
         struct list link; /* in api->exchanges */
@@ -23,9 +25,15 @@ struct exchange {
         struct http_request *request;
         struct envelope envelope;
         struct script *script;
-        struct limits limits; /* of the call: the version's, or what came with /run-now */
-        struct call *call;    /* while one is open */
-        uint64_t version;     /* /run: asked for; 0: the latest */
+        struct limits limits;   /* of the run */
+        unsigned owner;         /* whose token came with it, from 1; 0: there are no tokens */
+        char client[64];        /* whose turn it takes: its token, where there are several, or its address */
+        struct call *check;     /* of /upload, while it is open */
+        struct record *record;  /* of the call that it waits for */
+        struct watcher watcher; /* of record */
+        struct events *events;  /* its answer, if that is an event stream */
+        const char *headers;    /* further lines of its answer, or NULL */
+        uint64_t version;       /* /run: asked for; 0: the latest */
         struct call_times times;
 };
 
@@ -36,17 +44,22 @@ struct exchange *exchange_new(struct api *api, struct http_request *request);
 /* Without an answer: for the end of the server. */
 void exchange_free(struct exchange *exchange);
 
-/* Answers with JSON. headers: further lines as of struct http_answer, or NULL. */
-void exchange_answer(
-        struct exchange *exchange, int status, const char *body, size_t length, const char *headers);
+/* Answers with JSON. */
+void exchange_answer(struct exchange *exchange, int status, const char *body, size_t length);
 void exchange_problem(struct exchange *exchange, enum problem problem, const char *format, ...)
         _printf_(3, 4);
-/* The same with a document already written, and further header lines. */
-void exchange_problem_body(
-        struct exchange *exchange, enum problem problem, const struct bytes *body, const char *headers);
+/* The same with a document already written. */
+void exchange_problem_body(struct exchange *exchange, enum problem problem, const struct bytes *body);
 /* For a surprise: logs it, says 500. */
 void exchange_surprise(struct exchange *exchange, int r);
 
-/* Starts a call with the exchange's script and input; `ended` gets the exchange as its context. Answers by
- * itself when the queue is full. */
-void exchange_call(struct exchange *exchange, enum guest_mode mode, call_ended *ended);
+/* Asks to be told when the client leaves: then it stops waiting for its call, and ends. */
+void exchange_watch_client(struct exchange *exchange);
+/* Waits for this record; watcher's functions are set already. */
+void exchange_watch_record(struct exchange *exchange, struct record *record);
+/* Answers with what became of the record it waits for. */
+void exchange_answer_record(struct exchange *exchange);
+/* Header lines of its answer, with what is known by now. */
+void exchange_headers(const struct exchange *exchange, unsigned retry_after_s, char *buffer, size_t size);
+/* For a call that was not made: CALL_QUEUE_FULL or negative errno. */
+void exchange_refuse_call(struct exchange *exchange, int r);

@@ -29,6 +29,7 @@
 #include "server/http.h"
 #include "server/keeper_link.h"
 #include "server/language.h"
+#include "server/record.h"
 #include "store/store.h"
 
 enum { HEADER_FIELDS_MAX = 100, SILENCE_TIMEOUT_MS = 300 * 1000, DRAIN_LOOK_MS = 10 };
@@ -43,6 +44,7 @@ struct server {
         struct functions *functions;
         struct cells *cells;
         struct calls *calls;
+        struct records *records;
         struct api api;
         struct http_server *http;
         struct event drain_timer;
@@ -199,7 +201,10 @@ static int server_open_calls(struct server *server)
         if (r < 0)
                 return r;
         server->calls = calls_new(server->base, server->cells, &server->settings, &server->languages);
-        return server->calls ? 0 : -ENOMEM;
+        if (!server->calls)
+                return -ENOMEM;
+        return records_new(
+                server->base, server->calls, server->functions, &server->settings, &server->records);
 }
 
 static int server_open_http(struct server *server)
@@ -216,10 +221,12 @@ static int server_open_http(struct server *server)
                 .body_bytes = settings->body_max_bytes,
         };
 
-        server->api = (struct api){ .settings = settings,
+        server->api = (struct api){ .base = server->base,
+                .settings = settings,
                 .languages = &server->languages,
                 .functions = server->functions,
                 .calls = server->calls,
+                .records = server->records,
                 .cells = server->cells };
         api_init(&server->api);
         evtimer_assign(&server->drain_timer, server->base, server_drain_look, server);
@@ -247,8 +254,11 @@ static void server_deinit(struct server *server)
         functions_free(server->functions);
         calls_free(server->calls);
         cells_free(server->cells);
+        if (server->records)
+                records_abandon(server->records);
         if (server->http)
                 api_deinit(&server->api);
+        records_free(server->records);
         http_server_free(server->http);
         keeper_link_free(server->keeper);
         if (server->base)

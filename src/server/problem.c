@@ -26,6 +26,8 @@ static const struct problem_row {
         [PROBLEM_STORE_UNAVAILABLE] = { 503, 2, "store_unavailable", "The store is unavailable" },
         [PROBLEM_UNAVAILABLE] = { 503, 1, "unavailable", "The server takes no more requests" },
         [PROBLEM_TIMEOUT] = { 504, 0, "timeout", "The script took too long" },
+        [PROBLEM_CANCELLED] = { 409, 0, "cancelled", "The call was cancelled" },
+        [PROBLEM_IDEMPOTENCY] = { 422, 0, "idempotency_mismatch", "The Idempotency-Key is taken" },
         [PROBLEM_REQUEST_TIMEOUT] = { 408, 0, "request_timeout", "The request took too long to arrive" },
         [PROBLEM_URI_TOO_LONG] = { 414, 0, "uri_too_long", "The request line is too long" },
         [PROBLEM_EXPECTATION_FAILED] = { 417, 0, "expectation_failed", "Expectation failed" },
@@ -37,6 +39,11 @@ static const struct problem_row {
 int problem_status(enum problem problem)
 {
         return rows[problem].status;
+}
+
+const char *problem_code(enum problem problem)
+{
+        return rows[problem].code;
 }
 
 unsigned problem_retry_after_s(enum problem problem)

@@ -25,6 +25,8 @@ enum problem {
         PROBLEM_STORE_UNAVAILABLE,
         PROBLEM_UNAVAILABLE,
         PROBLEM_TIMEOUT,
+        PROBLEM_CANCELLED,
+        PROBLEM_IDEMPOTENCY,
         /* said by http.c before there is a request */
         PROBLEM_REQUEST_TIMEOUT,
         PROBLEM_URI_TOO_LONG,
@@ -36,6 +38,8 @@ enum problem {
 };
 
 int problem_status(enum problem problem);
+/* Its `code`. */
+const char *problem_code(enum problem problem);
 /* Seconds for Retry-After; 0: none. */
 unsigned problem_retry_after_s(enum problem problem);
 /* The row that http.c's status belongs to; PROBLEM_BAD_REQUEST for one that it should not say. */

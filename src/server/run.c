@@ -3,26 +3,156 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/macros.h"
-#include "server/answer.h"
 #include "server/api.h"
+#include "server/calls.h"
+#include "server/events.h"
 #include "server/exchange.h"
 #include "server/functions.h"
 #include "server/language.h"
+#include "server/record.h"
 
-static void run_stored_ended(struct call *call, const struct call_end *end, void *context)
+/* --- the call, and who waits for it --- */
+
+static void run_on_end(struct watcher *watcher)
 {
-        struct exchange *exchange = context;
-
-        (void)call;
-        exchange->call = NULL;
-        exchange->times = end->times;
-        if (answer_is_data(end->ending))
-                answer_data(exchange, end);
-        else
-                answer_problem(exchange, end, true);
+        exchange_answer_record(container_of(watcher, struct exchange, watcher));
 }
+
+/* The answer comes when the call has ended; for another request's call that may be now. */
+static void run_wait(struct exchange *exchange, struct record *record)
+{
+        exchange->watcher.on_progress = NULL;
+        exchange->watcher.on_end = run_on_end;
+        exchange_watch_record(exchange, record);
+        if (record_has_ended(record))
+                exchange_answer_record(exchange);
+}
+
+/* RFC 7240: a list of preferences, of which `respond-async` is the one that matters here. */
+static bool run_is_for_later(const struct exchange *exchange)
+{
+        static const char wanted[] = "respond-async";
+        const char *at = http_header(exchange->request, "Prefer");
+
+        while (at && *at) {
+                size_t length;
+
+                at += strspn(at, ", \t");
+                length = strcspn(at, ",; \t=");
+                if (length == sizeof wanted - 1 && strncasecmp(at, wanted, length) == 0)
+                        return true;
+                at += strcspn(at, ",");
+        }
+        return false;
+}
+
+static void run_follow(struct exchange *exchange, struct record *record, bool is_for_later)
+{
+        int r = is_for_later ? record_keep_for_later(record) : 0;
+
+        if (r < 0)
+                exchange_surprise(exchange, r);
+        else if (is_for_later)
+                calls_accept(exchange, record);
+        else if (exchange->envelope.stream)
+                events_open(exchange, record, 0, false);
+        else
+                run_wait(exchange, record);
+}
+
+/* FNV-1a. Whoever finds two requests with the same print has fooled himself alone: keys are kept apart. */
+static uint64_t fingerprint_add(uint64_t print, const char *data, size_t length)
+{
+        for (size_t i = 0; i < length; i++)
+                print = (print ^ (unsigned char)data[i]) * 0x100000001b3;
+        return print;
+}
+
+static uint64_t run_fingerprint(const struct exchange *exchange)
+{
+        const char *path = http_path(exchange->request), *body;
+        const char *version = http_query(exchange->request, "version");
+        uint64_t print = 0xcbf29ce484222325;
+        size_t length;
+
+        body = http_body(exchange->request, &length);
+        print = fingerprint_add(print, path, strlen(path) + 1);
+        print = fingerprint_add(print, version ? version : "", version ? strlen(version) + 1 : 1);
+        return fingerprint_add(print, body, length);
+}
+
+static bool run_key_is_valid(const char *key)
+{
+        size_t length = strlen(key);
+
+        for (size_t i = 0; i < length; i++) {
+                if (key[i] < 0x21 || key[i] > 0x7e)
+                        return false;
+        }
+        return length >= 1 && length <= RECORD_KEY_MAX;
+}
+
+/* Does an earlier request under the same key answer this one? Then the exchange is taken care of. */
+static bool run_replay(struct exchange *exchange, const struct record_wish *wish)
+{
+        struct record *record;
+
+        if (!wish->key)
+                return false;
+        if (!run_key_is_valid(wish->key)) {
+                exchange_problem(exchange, PROBLEM_BAD_REQUEST,
+                        "`Idempotency-Key` must be 1 to %d visible ASCII characters.", RECORD_KEY_MAX);
+                return true;
+        }
+        record = records_find_key(exchange->api->records, exchange->owner, wish->key);
+        if (record && record->fingerprint != wish->fingerprint) {
+                exchange_problem(exchange, PROBLEM_IDEMPOTENCY,
+                        "Another request was made with this Idempotency-Key; take a new key for a new "
+                        "request.");
+        } else if (record) {
+                exchange->headers = "Idempotency-Replayed: true\r\n";
+                run_follow(exchange, record, wish->is_for_later);
+        }
+        return record;
+}
+
+/* Runs exchange->script. function: whose turn it takes. */
+static void run_call(struct exchange *exchange, const char *function, bool is_stored)
+{
+        const struct envelope *envelope = &exchange->envelope;
+        bool is_for_later = run_is_for_later(exchange);
+        const struct record_wish wish = {
+                .task = { .id = http_id(exchange->request),
+                        .client = exchange->client,
+                        .function = function,
+                        .mode = GUEST_RUN,
+                        .script = exchange->script,
+                        .limits = exchange->limits,
+                        .input = envelope->input,
+                        .input_length = envelope->input_length,
+                        .wants_usage = envelope->detail || is_for_later },
+                .owner = exchange->owner,
+                .is_stored = is_stored,
+                .is_for_later = is_for_later,
+                .key = http_header(exchange->request, "Idempotency-Key"),
+                .fingerprint = run_fingerprint(exchange),
+        };
+        struct record *record;
+        int r;
+
+        if (run_replay(exchange, &wish))
+                return;
+        r = record_new(exchange->api->records, &wish, &record);
+        if (r == 0)
+                run_follow(exchange, record, is_for_later);
+        else
+                exchange_refuse_call(exchange, r);
+}
+
+/* --- the script --- */
 
 static void run_script(struct exchange *exchange, struct script *script)
 {
@@ -35,7 +165,7 @@ static void run_script(struct exchange *exchange, struct script *script)
         }
         exchange->script = script_ref(script);
         exchange->limits = script->limits;
-        exchange_call(exchange, GUEST_RUN, run_stored_ended);
+        run_call(exchange, script->path, true);
 }
 
 static void run_loaded(int r, struct script *script, void *context)
@@ -98,22 +228,6 @@ void run_stored(struct exchange *exchange, const char *rest)
                 exchange_surprise(exchange, r);
 }
 
-static void run_now_ended(struct call *call, const struct call_end *end, void *context)
-{
-        struct exchange *exchange = context;
-
-        (void)call;
-        exchange->call = NULL;
-        exchange->times = end->times;
-        /* Compiling costs more than a short call: the same TypeScript is not compiled twice. */
-        if (end->script->compiled.data)
-                functions_keep_compiled(exchange->api->functions, end->script);
-        if (answer_is_data(end->ending))
-                answer_data(exchange, end);
-        else
-                answer_problem(exchange, end, false);
-}
-
 /* The script of the envelope; TypeScript perhaps compiled before. NULL: out of memory. */
 static struct script *run_now_script(struct exchange *exchange)
 {
@@ -139,7 +253,7 @@ void run_now(struct exchange *exchange, const char *rest)
         exchange->script = run_now_script(exchange);
         exchange->limits = exchange->envelope.limits;
         if (exchange->script)
-                exchange_call(exchange, GUEST_RUN, run_now_ended);
+                run_call(exchange, "/run-now", false);
         else
                 exchange_surprise(exchange, -ENOMEM);
 }

@@ -15,7 +15,7 @@ void status_health(struct exchange *exchange, const char *rest)
         static const char body[] = "{\"status\":\"ok\"}";
 
         (void)rest;
-        exchange_answer(exchange, 200, body, sizeof body - 1, NULL);
+        exchange_answer(exchange, 200, body, sizeof body - 1);
 }
 
 /* The runtimes that the settings ask for, and how each is. *ready becomes false if one is down. */
@@ -75,7 +75,7 @@ void status_ready(struct exchange *exchange, const char *rest)
         if (r == 0)
                 r = status_write_walls(&body, api->settings->allow_missing_walls);
         if (r == 0)
-                exchange_answer(exchange, ready ? 200 : 503, body.data, body.length, NULL);
+                exchange_answer(exchange, ready ? 200 : 503, body.data, body.length);
         else
                 exchange_surprise(exchange, r);
 }

@@ -4,6 +4,7 @@
 
 #include "server/answer.h"
 #include "server/api.h"
+#include "server/call.h"
 #include "server/exchange.h"
 #include "server/functions.h"
 #include "server/json_write.h"
@@ -40,26 +41,56 @@ static void upload_stored(int r, struct script *script, void *context)
         if (r == 0)
                 r = upload_write(&body, script);
         if (r == 0)
-                exchange_answer(exchange, 200, body.data, body.length, NULL);
+                exchange_answer(exchange, 200, body.data, body.length);
         else
                 exchange_surprise(exchange, r);
 }
 
-static void upload_checked(struct call *call, const struct call_end *end, void *context)
+static void upload_refuse(struct exchange *exchange, const struct call_end *end)
+{
+        _cleanup_(bytes_deinit) struct bytes body = { .limit = EXCHANGE_BODY_MAX };
+        const struct answer answer = { .end = end, .request_id = http_id(exchange->request) };
+        int r = answer_write(&body, &answer, answer_parts(&answer, false));
+
+        if (r == 0)
+                exchange_problem_body(exchange, answer_problem(&answer), &body);
+        else
+                exchange_surprise(exchange, r);
+}
+
+static void upload_checked(const struct call_end *end, void *context)
 {
         struct exchange *exchange = context;
         int r;
 
-        (void)call;
-        exchange->call = NULL;
+        exchange->check = NULL;
         exchange->times = end->times;
         if (end->ending != CALL_CHECKED) {
-                answer_problem(exchange, end, false);
+                upload_refuse(exchange, end);
                 return;
         }
         r = functions_upload(exchange->api->functions, exchange->script, upload_stored, exchange);
         if (r < 0)
                 exchange_surprise(exchange, r);
+}
+
+/* A script is parsed, in a cell, before it is stored. */
+static void upload_check(struct exchange *exchange)
+{
+        static const struct call_hooks hooks = { .ended = upload_checked };
+        const struct call_task task = {
+                .id = http_id(exchange->request),
+                .client = exchange->client,
+                .function = "/upload",
+                .mode = GUEST_CHECK,
+                .script = exchange->script,
+        };
+        int r = call_new(exchange->api->calls, &task, &hooks, exchange, &exchange->check);
+
+        if (r == 0)
+                exchange_watch_client(exchange);
+        else
+                exchange_refuse_call(exchange, r);
 }
 
 void upload_start(struct exchange *exchange, const char *rest)
@@ -77,5 +108,5 @@ void upload_start(struct exchange *exchange, const char *rest)
         }
         envelope->path = envelope->code = NULL;
         exchange->script->limits = envelope->limits;
-        exchange_call(exchange, GUEST_CHECK, upload_checked);
+        upload_check(exchange);
 }

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/macros.h"
+#include "server/error_object.h"
 #include "server/json_scan.h"
 
 static const char *const ending_names[CALL_ENDINGS] = {
@@ -24,6 +25,7 @@ static const char *const ending_names[CALL_ENDINGS] = {
         [CALL_TIMED_OUT] = "timed_out",
         [CALL_LOST] = "lost",
         [CALL_UNSERVED] = "unserved",
+        [CALL_CANCELLED] = "cancelled",
 };
 
 /* Limits that only the script meets: its error's `code` tells of them. A file is at most as large as /tmp. */
@@ -31,9 +33,9 @@ static const struct {
         const char *code;
         enum call_ending ending;
 } limit_codes[] = {
-        { "\"ENOSPC\"", CALL_TMP }, { "\"EDQUOT\"", CALL_TMP }, { "\"EFBIG\"", CALL_TMP },
-        { "\"EMFILE\"", CALL_FILES }, { "\"ENFILE\"", CALL_FILES },
-        { "\"ENOMEM\"", CALL_MEMORY }, /* more than there can be, so the kernel has killed nobody */
+        { "ENOSPC", CALL_TMP }, { "EDQUOT", CALL_TMP }, { "EFBIG", CALL_TMP }, { "EMFILE", CALL_FILES },
+        { "ENFILE", CALL_FILES },
+        { "ENOMEM", CALL_MEMORY }, /* more than there can be, so the kernel has killed nobody */
 };
 
 typedef int frame_step(struct script *script, const struct cell_notice *notice, struct verdict *ret_verdict);
@@ -139,14 +141,11 @@ int verdict_of_frame(struct script *script, enum guest_mode leg, const struct ce
 
 static enum call_ending verdict_of_error(const struct bytes *error)
 {
-        const char *const name = "code";
-        struct json_span code = { 0 };
+        struct json_span values[ERROR_MEMBERS];
 
-        if (json_members(error->data, error->length, &name, 1, &code) != 0 || !code.text)
-                return CALL_FAILED;
+        error_object_read(error->data, error->length, values);
         for (size_t i = 0; i < ARRAY_SIZE(limit_codes); i++) {
-                if (code.length == strlen(limit_codes[i].code) &&
-                        memcmp(code.text, limit_codes[i].code, code.length) == 0)
+                if (error_object_has_code(values, limit_codes[i].code))
                         return limit_codes[i].ending;
         }
         return CALL_FAILED;

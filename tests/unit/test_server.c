@@ -304,7 +304,7 @@ static void test_scripts_that_fail(void **state)
                         500, "script_error",
                         "\"error\":{\"name\":\"TypeError\",\"message\":\"no \\\"x\\\"\",\"stack\":\"at "
                         "1\",\"line\":2,"
-                        "\"column\":3},\"stdout\":\"a\\n\",\"stderr\":\"b\"}" },
+                        "\"column\":3},\"stdout\":\"a\\n\",\"stderr\":\"b\",\"truncated\":false}" },
                 { "error {\"name\":\"TypeError\",\"message\":\"no\"}", 500, "script_error",
                         "\"detail\":\"TypeError: no\"" },
                 { "error {\"name\":7,\"message\":[],\"stack\":{},\"line\":\"1\",\"column\":1.5}", 500,
