@@ -32,8 +32,8 @@ static const struct {
 
 enum { FIXED = BRIEF_LIMITS /* the same for all */ };
 
-#define CPU_PERIOD_US "100000" /* so a thousandth of a core is 100 us of it; the kernel takes 1 ms and more  \
-                                */
+/* So a thousandth of a core is 100 us of it. The kernel takes 1 ms and more. */
+#define CPU_PERIOD_US "100000"
 
 /*
  * How a limit is written: number * factor, `least` at least, then the text. From top to bottom they can be
