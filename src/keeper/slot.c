@@ -220,6 +220,7 @@ static void slot_limited(struct keeper *keeper, struct slot *slot, int error)
 static void slot_limit(struct keeper *keeper, struct slot *slot)
 {
         const struct keeper_limit *limit = &slot->now.limit;
+        /* By enum brief_limit_name. */
         const uint64_t limits[BRIEF_LIMITS] = { limit->memory_bytes, limit->processes, limit->cpus_milli };
         const struct anchor_request request = { .type = ANCHOR_LIMIT, .tmp_bytes = limit->tmp_bytes };
         int r;
