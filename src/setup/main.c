@@ -39,7 +39,8 @@ enum { EXIT_SETTINGS = 2, ERROR_SIZE = 512 };
 /* Beyond those that calls need: so that a slot being cleaned does not delay the next call, nor calls a
  * self-test. */
 enum { SLOTS_EXTRA = 4 };
-enum { FILES_PER_SLOT = 20, FILES_ELSE = 80 }; /* that the keeper has open */
+/* Open files: of the keeper, and of the server, which answers some connections beyond its limit too. */
+enum { FILES_PER_SLOT = 20, FILES_PER_CELL = 4, FILES_REFUSED = 256, FILES_ELSE = 80 };
 enum { N_FDS = BRIEF_FDS_END - BRIEF_FD };
 
 struct setup {
@@ -58,6 +59,7 @@ static int prepare_socket(struct setup *setup);
 static int prepare_data(struct setup *setup);
 static int prepare_cgroups(struct setup *setup);
 static int prepare_walls(struct setup *setup);
+static int prepare_files(struct setup *setup);
 static int prepare_groups(struct setup *setup);
 static int prepare_plan(struct setup *setup);
 static int prepare_templates(struct setup *setup);
@@ -74,6 +76,7 @@ static int (*const steps[])(struct setup *setup) = {
         prepare_data,
         prepare_cgroups,
         prepare_walls,
+        prepare_files,
         prepare_groups,
         prepare_plan,
         prepare_templates,
@@ -238,6 +241,27 @@ static int prepare_walls(struct setup *setup)
         return 0;
 }
 
+/* A process that ran out of them would lose calls. */
+static int prepare_files(struct setup *setup)
+{
+        const struct settings *settings = &setup->settings;
+        uint32_t keeper, server;
+        struct rlimit files;
+
+        setup->brief.n_slots = settings->max_containers + 2 * settings->spare_cells + SLOTS_EXTRA;
+        keeper = setup->brief.n_slots * FILES_PER_SLOT + FILES_ELSE;
+        server = setup->brief.n_slots * FILES_PER_CELL + settings->http_connections_max + FILES_ELSE +
+                 FILES_REFUSED;
+        if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur >= MAX(keeper, server))
+                return 0;
+        return fail(setup, -EMFILE,
+                "MAX_CONTAINERS=%u takes %u open files, HTTP_MAX_CONNECTIONS=%u beside it %u, and the limit "
+                "is "
+                "%llu; raise it (ulimit -n, LimitNOFILE=), or lower these or SPARE_CELLS",
+                settings->max_containers, keeper, settings->http_connections_max, server,
+                (unsigned long long)files.rlim_cur);
+}
+
 static int prepare_groups(struct setup *setup)
 {
         const struct settings *settings = &setup->settings;
@@ -247,18 +271,9 @@ static int prepare_groups(struct setup *setup)
                 [BRIEF_CPUS] = settings->max_cpus_milli,
         };
         static const char *const others[] = { "server", "templates", "anchors" };
-        struct rlimit files;
-        uint32_t wanted;
         char name[32];
         int r = 0;
 
-        setup->brief.n_slots = settings->max_containers + 2 * settings->spare_cells + SLOTS_EXTRA;
-        wanted = setup->brief.n_slots * FILES_PER_SLOT + FILES_ELSE;
-        if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < wanted)
-                return fail(setup, -EMFILE,
-                        "MAX_CONTAINERS=%u takes %u open files, and the limit is %llu; raise it (ulimit -n, "
-                        "LimitNOFILE=), or lower MAX_CONTAINERS or SPARE_CELLS",
-                        settings->max_containers, wanted, (unsigned long long)files.rlim_cur);
         host_cgroups_limit(&setup->cgroups, limits);
         setup->brief.cgroups = setup->cgroups.files;
         for (size_t i = 0; r == 0 && i < ARRAY_SIZE(others); i++)

@@ -199,6 +199,18 @@ def test_a_starter_without_manners_is_forgiven(own):
     mayfly.stop()
 
 
+def test_fewer_open_files_than_connections_stop_the_start(own):
+    mayfly = own()
+    mayfly.wrapper = ["prlimit", "--nofile=2000:2000"]
+    mayfly.start(wait=False)
+    assert mayfly.keeper.wait(30) == 2
+    assert "HTTP_MAX_CONNECTIONS=4096" in mayfly.log() and "ulimit -n" in mayfly.log()
+    mayfly.settings["HTTP_MAX_CONNECTIONS"] = 1000
+    mayfly.start()
+    assert mayfly.python("return 1").data == 1
+    mayfly.stop()
+
+
 def test_not_root_is_told():
     with tempfile.TemporaryDirectory() as directory:  # the build may lie where only root can go
         os.chmod(directory, 0o755)
