@@ -535,7 +535,8 @@ while True:
         if os.fork() == 0: os.setsid()
     except OSError: pass
 """
-    assert raw(strict, code).code in ("timeout", "cell_lost", "process_limit", "script_error")
+    # Sixteen processes may fill 64 MiB before one too many is asked for.
+    assert raw(strict, code).code in ("timeout", "cell_lost", "process_limit", "script_error", "memory_limit")
     eventually(lambda: len(strict.cells()) <= 1, lambda: str(strict.processes()), deadline_s=10)
     assert strict.python("return 1").data == 1
 
