@@ -128,6 +128,18 @@ static void do_flood(const struct played_call *call, const char *argument)
                 cell_write(STDOUT_FILENO, block, MIN((size_t)left, sizeof block));
 }
 
+/* So many lines of 1 KiB. */
+static void do_lines(const struct played_call *call, const char *argument)
+{
+        char line[1024];
+
+        (void)call;
+        memset(line, 'x', sizeof line);
+        line[sizeof line - 1] = '\n';
+        for (long left = atol(argument); left > 0; left--)
+                cell_write(STDOUT_FILENO, line, sizeof line);
+}
+
 /* "kind length": a header that promises, and a few bytes that do not keep it. */
 static void do_header(const struct played_call *call, const char *argument)
 {
@@ -278,6 +290,7 @@ static const struct command {
         { "err", do_err },
         { "out_bad", do_out_bad },
         { "flood", do_flood },
+        { "lines", do_lines },
         { "header", do_header },
         { "bytes", do_bytes },
         { "descriptors", do_descriptors },

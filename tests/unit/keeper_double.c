@@ -85,7 +85,8 @@ static void double_kill(struct keeper_double *keeper, const struct keeper_kill *
 {
         keeper->play->killed++;
         for (size_t i = 0; i < CELLS_MAX; i++) {
-                if (keeper->cells[i].pid && keeper->cells[i].id == request->cell) {
+                if (keeper->cells[i].pid && keeper->cells[i].id == request->cell &&
+                        !keeper->play->kill_deaf) {
                         keeper->cells[i].killed = true;
                         kill(keeper->cells[i].pid, SIGKILL);
                 }
@@ -105,7 +106,11 @@ static void double_limit(struct keeper_double *keeper, const struct keeper_limit
         play->limit.cpus_milli = request->cpus_milli;
         play->limited++;
         for (size_t i = 0; i < CELLS_MAX; i++) {
-                if (keeper->cells[i].pid && keeper->cells[i].id == request->cell)
+                if (!keeper->cells[i].pid || keeper->cells[i].id != request->cell)
+                        continue;
+                if (play->limit_kills)
+                        kill(keeper->cells[i].pid, SIGKILL);
+                else if (!play->limit_deaf)
                         double_send(keeper, &answer, sizeof answer);
         }
 }

@@ -29,6 +29,9 @@ struct keeper_play {
         atomic_int down;        /* once: say that the runtimes went down, and up again */
         atomic_int drain;       /* once: KEEPER_DRAIN */
         atomic_int limit_error; /* of the answers to KEEPER_LIMIT */
+        atomic_int limit_deaf;  /* KEEPER_LIMITs are not answered */
+        atomic_int limit_kills; /* KEEPER_LIMITs come too late: the cell dies instead */
+        atomic_int kill_deaf;   /* KEEPER_KILLs are counted, and nothing else */
 
         atomic_int started[RUNTIME_COUNT];
         atomic_int alive, most_alive;

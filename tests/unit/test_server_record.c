@@ -1,0 +1,160 @@
+/* Records, and what their calls ask of the keeper: limits, usage, watchers that come late, leave early, or do
+ * not read. */
+
+#include <errno.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/macros.h"
+#include "server_stage.h"
+
+static void expect_in(const char *text, const char *part)
+{
+        if (!strstr(text, part))
+                fail_msg("expected %s\nin %s", part, text);
+}
+
+/* --- limits and usage --- */
+
+static const char limits[] = "{\"timeout_ms\":5000,\"memory_bytes\":33554432,\"cpus\":0.25,\"processes\":7,"
+                             "\"tmp_bytes\":100000,\"output_bytes\":2000}";
+
+static void expect_limits_sent(struct stage *stage, int times)
+{
+        assert_int_equal(stage->play->limited, times);
+        assert_int_equal(stage->play->limit.memory, 33554432);
+        assert_int_equal(stage->play->limit.tmp, 100000);
+        assert_int_equal(stage->play->limit.processes, 7);
+        assert_int_equal(stage->play->limit.cpus_milli, 250);
+}
+
+static void test_the_keeper_is_told_the_limits_of_the_function(void **state)
+{
+        struct stage stage;
+
+        (void)state;
+        stage_open(&stage, NULL);
+        expect(stage_run(&stage, "result 1"), 200, "{\"data\":1,\"type\":\"number\"}");
+        assert_int_equal(stage.play->limited, 0);
+        expect(stage_post(&stage, "/run-now", "{\"language\":\"python\",\"code\":\"result 1\",\"limits\":%s}",
+                       limits),
+                200, "{\"data\":1,\"type\":\"number\"}");
+        expect_limits_sent(&stage, 1);
+
+        memset(&stage.play->limit, 0, sizeof stage.play->limit);
+        expect_problem(stage_post(&stage, "/upload",
+                               "{\"path\":\"a\",\"language\":\"python\",\"code\":\"check syntax {}\","
+                               "\"limits\":%s}",
+                               limits),
+                422, "syntax_error", NULL);
+        assert_int_equal(stage.play->limited, 1); /* a check has the limits of the settings */
+        stage_close(&stage);
+}
+
+static void test_limits_that_do_not_hold_are_no_call(void **state)
+{
+        struct stage stage;
+
+        (void)state;
+        stage_open(&stage, "MAX_CONTAINERS=1");
+        stage.play->limit_error = -EBUSY;
+        for (int detail = 0; detail < 2; detail++)
+                expect_problem(stage_post(&stage, "/run-now",
+                                       "{\"language\":\"python\",\"code\":\"wait\",\"detail\":%s,"
+                                       "\"limits\":{\"processes\":5}}",
+                                       detail ? "true" : "false"),
+                        502, "cell_lost", NULL);
+        assert_int_equal(stage.play->waiting, 0);
+        stage.play->limit_error = 0;
+        expect(stage_run(&stage, "result 1"), 200, "{\"data\":1,\"type\":\"number\"}");
+        stage_close(&stage);
+}
+
+static void test_a_cell_that_dies_before_it_is_limited_is_lost(void **state)
+{
+        struct stage stage;
+
+        (void)state;
+        stage_open(&stage, "MAX_CONTAINERS=1");
+        assert_true(comes_true(stage_is_ready, &stage));
+        stage.play->limit_kills = 1;
+        expect_problem(
+                stage_post(&stage, "/run-now", "{\"language\":\"python\",\"code\":\"wait\",\"detail\":true}"),
+                502, "cell_lost", NULL);
+        assert_int_equal(stage.play->waiting, 0);
+        stage.play->limit_kills = 0;
+        expect(stage_run(&stage, "result 1"), 200, "{\"data\":1,\"type\":\"number\"}");
+        stage_close(&stage);
+}
+
+static bool one_limited(struct stage *stage)
+{
+        return stage->play->limited > 0;
+}
+
+static bool one_killed(struct stage *stage)
+{
+        return stage->play->killed > 0;
+}
+
+static void test_a_client_may_leave_before_the_limits_hold(void **state)
+{
+        struct stage stage;
+        int fd;
+
+        (void)state;
+        stage_open(&stage, "MAX_CONTAINERS=1");
+        stage.play->limit_deaf = 1;
+        fd = stage_connect(&stage);
+        stage_send(
+                fd, "POST", "/run-now", NULL, "{\"language\":\"python\",\"code\":\"wait\",\"detail\":true}");
+        assert_true(comes_true(one_limited, &stage));
+        close(fd);
+        assert_true(comes_true(one_killed, &stage));
+        stage.play->limit_deaf = 0;
+        expect(stage_run(&stage, "result 1"), 200, "{\"data\":1,\"type\":\"number\"}");
+        assert_int_equal(stage.play->waiting, 0);
+        stage_close(&stage);
+}
+
+static void test_usage_is_the_keeper_s(void **state)
+{
+        struct stage stage;
+        struct reply reply;
+
+        (void)state;
+        stage_open(&stage, NULL);
+        reply = stage_post(&stage, "/run-now",
+                "{\"language\":\"python\",\"code\":\"out a\\nerr b\\nresult 1\",\"detail\":true}");
+        assert_int_equal(reply.status, 200);
+        expect_in(reply.body, "\"stdout\":\"a\\n\",\"stderr\":\"b\",\"truncated\":false,");
+        expect_in(reply.body, "\"exit\":{\"code\":0,\"signal\":null,\"limit\":null}");
+        expect_in(reply.body, "\"usage\":{\"cpu_ms\":1.000,");
+        expect_in(reply.body, "\"peak_memory_bytes\":1048576,");
+        assert_int_equal(stage.play->limited, 1); /* so that it counts from the call on */
+        reply_free(&reply);
+        stage_close(&stage);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_the_keeper_is_told_the_limits_of_the_function),
+                cmocka_unit_test(test_limits_that_do_not_hold_are_no_call),
+                cmocka_unit_test(test_a_cell_that_dies_before_it_is_limited_is_lost),
+                cmocka_unit_test(test_a_client_may_leave_before_the_limits_hold),
+                cmocka_unit_test(test_usage_is_the_keeper_s),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
