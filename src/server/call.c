@@ -279,11 +279,12 @@ static void call_speak(
         call_enter(call, CALL_SPOKEN, MAX(grace_ms, 1u));
 }
 
-/* The cell has nothing more to do: it may exit by itself, for a moment. */
+/* The cell has nothing more to do: it may exit by itself, for a moment. What never began has used nothing
+ * that is worth waiting for, all the less if it is the keeper that is ill. */
 static void call_end(
         struct call *call, enum call_ending ending, const char *body, size_t length, uint32_t grace_ms)
 {
-        if (call->task.wants_usage) {
+        if (call->task.wants_usage && call->state != CALL_STARTING) {
                 call_speak(call, ending, body, length, grace_ms);
                 return;
         }

@@ -80,6 +80,21 @@ static void test_limits_that_do_not_hold_are_no_call(void **state)
         stage_close(&stage);
 }
 
+/* Its cell is not seen to end either: who wants to know the usage need not wait for that. */
+static void test_a_call_that_never_began_waits_for_no_usage(void **state)
+{
+        struct stage stage;
+
+        (void)state;
+        stage_open(&stage, NULL);
+        stage.play->limit_error = -EBUSY;
+        stage.play->kill_deaf = 1;
+        expect_problem(
+                stage_post(&stage, "/run-now", "{\"language\":\"python\",\"code\":\"wait\",\"detail\":true}"),
+                502, "cell_lost", NULL);
+        stage_close(&stage);
+}
+
 static void test_a_cell_that_dies_before_it_is_limited_is_lost(void **state)
 {
         struct stage stage;
@@ -151,6 +166,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_the_keeper_is_told_the_limits_of_the_function),
                 cmocka_unit_test(test_limits_that_do_not_hold_are_no_call),
+                cmocka_unit_test(test_a_call_that_never_began_waits_for_no_usage),
                 cmocka_unit_test(test_a_cell_that_dies_before_it_is_limited_is_lost),
                 cmocka_unit_test(test_a_client_may_leave_before_the_limits_hold),
                 cmocka_unit_test(test_usage_is_the_keeper_s),
