@@ -84,19 +84,6 @@ static int record_choose_id(struct record *record)
         return 0;
 }
 
-int record_keep_for_later(struct record *record)
-{
-        int r;
-
-        if (record->is_for_later)
-                return 0;
-        r = record_choose_id(record);
-        if (r == 0 && !tsearch(record, &record->records->by_id, record_compare_id))
-                r = -ENOMEM;
-        record->is_for_later = r == 0;
-        return r;
-}
-
 static int record_set_key(struct record *record, const char *key)
 {
         record->key = strdup(key);
@@ -315,6 +302,20 @@ static void record_balance(struct record *record)
                 are_full &= container_of(link, struct watcher, link)->is_full;
         }
         call_pause(record->call, are_full);
+}
+
+int record_keep_for_later(struct record *record)
+{
+        int r;
+
+        if (record->is_for_later)
+                return 0;
+        r = record_choose_id(record);
+        if (r == 0 && !tsearch(record, &record->records->by_id, record_compare_id))
+                r = -ENOMEM;
+        record->is_for_later = r == 0;
+        record_balance(record); /* a slow reader holds it back no longer */
+        return r;
 }
 
 void record_watch(struct record *record, struct watcher *watcher)

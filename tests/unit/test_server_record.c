@@ -2,7 +2,6 @@
  * not read. */
 
 #include <errno.h>
-#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -161,6 +160,48 @@ static void test_usage_is_the_keeper_s(void **state)
         stage_close(&stage);
 }
 
+/* --- who comes late, and who does not read --- */
+
+/* A stream whose client takes next to nothing. The caller closes it. */
+static int open_slow_stream(const struct stage *stage, const char *headers, const char *body)
+{
+        int fd = stage_connect(stage), small = 4096;
+
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+        stage_send(fd, "POST", "/run-now", headers, body);
+        return fd;
+}
+
+static bool one_waits(struct stage *stage)
+{
+        return stage->play->waiting > 0;
+}
+
+static void test_a_slow_reader_does_not_hold_back_what_became_for_later(void **state)
+{
+        static const char key[] = "Idempotency-Key: k\r\n",
+                          later[] = "Idempotency-Key: k\r\nPrefer: respond-async\r\n",
+                          body[] = "{\"language\":\"python\",\"code\":\"lines 16000\\nwait\\nresult 1\","
+                                   "\"stream\":true}";
+        struct stage stage;
+        struct reply reply;
+        int fd;
+
+        (void)state;
+        stage_open(&stage, "OUTPUT_MAX_SIZE=32m TIMEOUT_SCRIPT=20");
+        fd = open_slow_stream(&stage, key, body);
+        usleep(500000);
+        assert_int_equal(stage.play->waiting, 0); /* it is held back */
+        reply = stage_ask(&stage, "POST", "/run-now", later, body);
+        assert_int_equal(reply.status, 202);
+        reply_free(&reply);
+        assert_true(comes_true(one_waits, &stage));
+
+        stage.play->go = 1;
+        close(fd);
+        stage_close(&stage);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -170,6 +211,7 @@ int main(void)
                 cmocka_unit_test(test_a_cell_that_dies_before_it_is_limited_is_lost),
                 cmocka_unit_test(test_a_client_may_leave_before_the_limits_hold),
                 cmocka_unit_test(test_usage_is_the_keeper_s),
+                cmocka_unit_test(test_a_slow_reader_does_not_hold_back_what_became_for_later),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
