@@ -209,9 +209,8 @@ static void events_on_progress(struct watcher *watcher)
 static void events_on_end(struct watcher *watcher)
 {
         struct exchange *exchange = container_of(watcher, struct exchange, watcher);
-        const struct answer answer = record_answer(exchange->record);
 
-        if (exchange->events->has_begun || answer_problem(&answer) == PROBLEM_COUNT) {
+        if (exchange->events->has_begun || exchange->record->has_begun) {
                 events_on_progress(watcher);
                 return;
         }

@@ -149,6 +149,7 @@ static void record_on_started(void *context)
         struct record *record = context;
 
         record->state = RECORD_RUNNING;
+        record->has_begun = true;
         record_progress(record);
 }
 

@@ -46,7 +46,8 @@ struct record {
         unsigned owner;                /* whose token made it; others do not see it. 0: without tokens */
         bool is_for_later;
         bool is_stored;
-        char *key; /* Idempotency-Key, or NULL */
+        bool has_begun; /* a cell worked on it: whoever follows it has messages */
+        char *key;      /* Idempotency-Key, or NULL */
         uint64_t fingerprint;
         struct script *script; /* NULL from its end on */
         char *input;           /* its own copy, if it has to outlive its request */

@@ -202,6 +202,28 @@ static void test_a_slow_reader_does_not_hold_back_what_became_for_later(void **s
         stage_close(&stage);
 }
 
+static void test_a_stream_is_told_again_however_it_ended(void **state)
+{
+        static const char key[] = "Idempotency-Key: k\r\n",
+                          body[] = "{\"language\":\"python\",\"code\":\"out a\\nexit 3\",\"stream\":true}";
+        struct stage stage;
+        struct reply first, second;
+
+        (void)state;
+        stage_open(&stage, NULL);
+        first = stage_ask(&stage, "POST", "/run-now", key, body);
+        second = stage_ask(&stage, "POST", "/run-now", key, body);
+        assert_int_equal(first.status, 200);
+        assert_int_equal(second.status, 200);
+        expect_in(second.head, "Idempotency-Replayed: true");
+        expect_in(first.body, "id: 1\ndata: {\"event\":\"log\",\"data\":\"a\",\"type\":\"text\"}\n\n");
+        expect_in(first.body, "\"code\":\"script_error\"");
+        assert_string_equal(first.body, second.body);
+        reply_free(&first);
+        reply_free(&second);
+        stage_close(&stage);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -212,6 +234,7 @@ int main(void)
                 cmocka_unit_test(test_a_client_may_leave_before_the_limits_hold),
                 cmocka_unit_test(test_usage_is_the_keeper_s),
                 cmocka_unit_test(test_a_slow_reader_does_not_hold_back_what_became_for_later),
+                cmocka_unit_test(test_a_stream_is_told_again_however_it_ended),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
