@@ -38,7 +38,8 @@ format: ## format all C files
 
 asan: ## build with sanitizers and run the tests that can
 	@scripts/install all
-	@test -f build-asan/build.ninja || CC=clang meson setup build-asan -Db_sanitize=address,undefined -Db_lundef=false
+	@test -f build-asan/build.ninja || CC=clang meson setup build-asan -Db_sanitize=address,undefined -Db_lundef=false \
+		-Dc_args=-fno-sanitize-recover=undefined
 	@meson compile -C build-asan
 	@tests/run build-asan unit
 	@MAYFLY_BUILD=build-asan /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/integration/test_fake.py

@@ -341,6 +341,8 @@ static int cell_send(struct cell *cell, struct iovec *parts, size_t n_parts)
                 size_t passed = MIN(skip, parts[i].iov_len);
 
                 skip -= passed;
+                if (passed == parts[i].iov_len)
+                        continue;
                 if (bytes_append(&cell->outbox, (char *)parts[i].iov_base + passed,
                             parts[i].iov_len - passed) != 0)
                         return error_trace(-ENOMEM);
