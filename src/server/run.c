@@ -123,6 +123,7 @@ static bool run_replay(struct exchange *exchange, const struct record_wish *wish
 static void run_call(struct exchange *exchange, const char *function, bool is_stored)
 {
         const struct envelope *envelope = &exchange->envelope;
+        const char *key = http_header(exchange->request, "Idempotency-Key");
         bool is_for_later = run_is_for_later(exchange);
         const struct record_wish wish = {
                 .task = { .id = http_id(exchange->request),
@@ -137,8 +138,8 @@ static void run_call(struct exchange *exchange, const char *function, bool is_st
                 .owner = exchange->owner,
                 .is_stored = is_stored,
                 .is_for_later = is_for_later,
-                .key = http_header(exchange->request, "Idempotency-Key"),
-                .fingerprint = run_fingerprint(exchange),
+                .key = key,
+                .fingerprint = key ? run_fingerprint(exchange) : 0,
         };
         struct record *record;
         int r;
