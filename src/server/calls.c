@@ -82,10 +82,15 @@ static struct record *calls_find(struct exchange *exchange, const char *id)
 /* A browser's EventSource says so, and a HEAD wants no stream. */
 static bool calls_wants_events(const struct exchange *exchange)
 {
-        const char *accept = http_header(exchange->request, "Accept");
+        const char *accept;
 
-        return accept && strstr(accept, "text/event-stream") &&
-               strcmp(http_method(exchange->request), "HEAD") != 0;
+        if (strcmp(http_method(exchange->request), "HEAD") == 0)
+                return false;
+        for (size_t i = 0; (accept = http_header_nth(exchange->request, "Accept", i)); i++) {
+                if (strcasestr(accept, "text/event-stream"))
+                        return true;
+        }
+        return false;
 }
 
 static bool calls_parse_last_id(const char *text, uint64_t *ret_id)

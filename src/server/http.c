@@ -162,7 +162,7 @@ void connection_abort(struct connection *connection)
 static void id_choose(struct http_request *request)
 {
         static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-        const char *given = http_head_field(&request->head, "x-request-id");
+        const char *given = http_head_field(&request->head, "x-request-id", 0);
         size_t length = given ? strlen(given) : 0;
         uint64_t number = 0;
 
@@ -548,7 +548,12 @@ const char *http_query(const struct http_request *request, const char *name)
 
 const char *http_header(const struct http_request *request, const char *name)
 {
-        return http_head_field(&request->head, name);
+        return http_head_field(&request->head, name, 0);
+}
+
+const char *http_header_nth(const struct http_request *request, const char *name, size_t nth)
+{
+        return http_head_field(&request->head, name, nth);
 }
 
 const char *http_body(const struct http_request *request, size_t *ret_length)

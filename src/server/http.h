@@ -80,10 +80,12 @@ const char *http_method(const struct http_request *request);
 const char *http_path(const struct http_request *request);
 /* Decoded value of the first such parameter, or NULL; "" if it has none. Bad encoding was refused. */
 const char *http_query(const struct http_request *request, const char *name);
-/* Value without surrounding blanks, or NULL; name in any case. Authorization, Content-Type and the fields of
- * framing are there once at most: a second one was refused. No control byte but TAB; bytes >= 0x80 possible.
- */
+/* Value without surrounding blanks, or NULL; name in any case. Those that must not be there twice are there
+ * once at most: a second one was refused (the table in http_parse.c). No control byte but TAB; bytes >= 0x80
+ * possible. */
 const char *http_header(const struct http_request *request, const char *name);
+/* A list may be spread over several fields: the one after `nth` others, or NULL. */
+const char *http_header_nth(const struct http_request *request, const char *name, size_t nth);
 /* NUL-terminated behind its length, never NULL. */
 const char *http_body(const struct http_request *request, size_t *ret_length);
 /* X-Request-Id: the client's if it is 1-64 of [A-Za-z0-9._-], else a new one. */

@@ -39,6 +39,8 @@ static const struct {
         { "authorization", true, NULL },
         { "content-type", true, NULL },
         { "x-request-id", true, NULL },
+        { "idempotency-key", true, NULL },
+        { "last-event-id", true, NULL },
 };
 
 enum framing_state {
@@ -534,10 +536,10 @@ void http_head_deinit(struct http_head *head)
         *head = (struct http_head){ 0 };
 }
 
-const char *http_head_field(const struct http_head *head, const char *name)
+const char *http_head_field(const struct http_head *head, const char *name, size_t nth)
 {
         for (size_t i = 0; i < head->n_fields; i++) {
-                if (strcasecmp(head->fields[i].name, name) == 0)
+                if (strcasecmp(head->fields[i].name, name) == 0 && nth-- == 0)
                         return head->fields[i].value;
         }
         return NULL;

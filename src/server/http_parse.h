@@ -70,8 +70,8 @@ struct http_head {
 int http_head_parse(struct http_head *ret_head, const char *text, size_t length,
         const struct http_limits *limits, struct http_refusal *ret_refusal);
 void http_head_deinit(struct http_head *head);
-/* The value of the first field of that name (in any case), or NULL. */
-const char *http_head_field(const struct http_head *head, const char *name);
+/* The value of the field of that name (in any case) that comes after `nth` others of it, or NULL. */
+const char *http_head_field(const struct http_head *head, const char *name, size_t nth);
 /* The value of the first parameter of that name, or NULL. */
 const char *http_head_parameter(const struct http_head *head, const char *name);
 

@@ -31,13 +31,11 @@ static void run_wait(struct exchange *exchange, struct record *record)
                 exchange_answer_record(exchange);
 }
 
-/* RFC 7240: a list of preferences, of which `respond-async` is the one that matters here. */
-static bool run_is_for_later(const struct exchange *exchange)
+static bool prefers_later(const char *at)
 {
         static const char wanted[] = "respond-async";
-        const char *at = http_header(exchange->request, "Prefer");
 
-        while (at && *at) {
+        while (*at) {
                 size_t length;
 
                 at += strspn(at, ", \t");
@@ -45,6 +43,18 @@ static bool run_is_for_later(const struct exchange *exchange)
                 if (length == sizeof wanted - 1 && strncasecmp(at, wanted, length) == 0)
                         return true;
                 at += strcspn(at, ",");
+        }
+        return false;
+}
+
+/* RFC 7240: a list of preferences, of which `respond-async` is the one that matters here. */
+static bool run_is_for_later(const struct exchange *exchange)
+{
+        const char *prefer;
+
+        for (size_t i = 0; (prefer = http_header_nth(exchange->request, "Prefer", i)); i++) {
+                if (prefers_later(prefer))
+                        return true;
         }
         return false;
 }

@@ -279,6 +279,11 @@ static const struct http_case http_cases[] = {
         { "two Authorizations",
                 R("GET / HTTP/1.1") HOST R("Authorization: Bearer a") R("Authorization: Bearer b") END, 400,
                 NULL, NULL },
+        { "two Idempotency-Keys",
+                R("POST / HTTP/1.1") HOST R("Idempotency-Key: a") R("Idempotency-Key: a") END, 400, NULL,
+                NULL },
+        { "two Last-Event-IDs", R("GET / HTTP/1.1") HOST R("Last-Event-ID: 1") R("last-event-id: 2") END, 400,
+                NULL, NULL },
         { "two Content-Types", R("POST / HTTP/1.1") HOST R("Content-Type: a/b") R("Content-Type: c/d") END,
                 400, NULL, NULL },
 };
