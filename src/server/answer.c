@@ -126,6 +126,8 @@ static int answer_write_exit(struct bytes *body, const struct answer *answer)
                                          : bytes_append_text(body, ",\"exit\":{\"code\":null");
         if (r == 0 && done->outcome == CELL_SIGNALED && sigabbrev_np(done->code))
                 r = bytes_format(body, ",\"signal\":\"SIG%s\"", sigabbrev_np(done->code));
+        else if (r == 0 && done->outcome == CELL_SIGNALED) /* those of real time have no names */
+                r = bytes_format(body, ",\"signal\":\"SIG%d\"", done->code);
         else if (r == 0)
                 r = bytes_append_text(body, ",\"signal\":null");
         if (r == 0 && row->flags & LIMIT)
