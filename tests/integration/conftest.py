@@ -57,6 +57,14 @@ def strict(tmp_path_factory):
     )
 
 
+@pytest.fixture(scope="session")
+def tight(tmp_path_factory):
+    """All runtimes, with short deadlines, little output, and streams that ping soon."""
+    yield from started(
+        tmp_path_factory, "tight", TIMEOUT_SCRIPT="1.5", OUTPUT_MAX_SIZE="64k", STREAM_PING="0.2"
+    )
+
+
 @pytest.fixture
 def own(tmp_path):
     """Makes a mayfly of the test's own: own(NAME=value, …). Whatever is left of it ends with the test."""

@@ -1,5 +1,6 @@
 """A mayfly as its operator sees it: started, asked over HTTP, looked at from the host, stopped."""
 
+import concurrent.futures
 import http.client
 import itertools
 import json
@@ -190,6 +191,20 @@ class Mayfly(Client):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", self.port))
+
+
+class Background:
+    """A call that runs while the test does other things."""
+
+    def __init__(self, function, *arguments):
+        self.pool = concurrent.futures.ThreadPoolExecutor(1)
+        self.future = self.pool.submit(function, *arguments)
+
+    def result(self):
+        try:
+            return self.future.result(60)
+        finally:
+            self.pool.shutdown(wait=False)
 
 
 def environment(settings):

@@ -6,23 +6,9 @@ import signal
 import threading
 import time
 
-from host import eventually, user_of
+from host import Background, eventually, user_of
 
 SLEEP = "import time\ntime.sleep({})\nreturn 'slept'"
-
-
-class Background:
-    """A call that runs while the test does other things."""
-
-    def __init__(self, function, *arguments):
-        self.pool = concurrent.futures.ThreadPoolExecutor(1)
-        self.future = self.pool.submit(function, *arguments)
-
-    def result(self):
-        try:
-            return self.future.result(60)
-        finally:
-            self.pool.shutdown(wait=False)
 
 
 # Templates
