@@ -8,6 +8,7 @@ figure. The server must not be running; this starts its own on a free port.
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.parse
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -84,6 +86,27 @@ def throughput(url, clients=8, calls=400):
     return calls / (time.monotonic() - begin)
 
 
+# Prints, then goes on for a while: it is not the end that tells the line.
+CLOCKS = {
+    "python": "import time\nprint(time.time() * 1000)\ntime.sleep(0.03)",
+    "javascript": "console.log(Date.now())\nawait new Promise((done) => setTimeout(done, 30))",
+    "typescript": "console.log(Date.now() as number)\nawait new Promise((done) => setTimeout(done, 30))",
+}
+
+
+def first_log(url):
+    """Milliseconds from a script's print to its event's arrival. (JavaScript's clock has no fractions: up to 1 too many.)"""
+    with socket.create_connection(urllib.parse.urlparse(url).netloc.split(":")) as s:
+        body = b'{"stream": true}'
+        s.sendall(b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (urllib.parse.urlparse(url).path.encode(), len(body)) + body)
+        text = b""
+        while not (event := re.search(rb'id: 1\ndata: .*"data":([0-9.]+).*\n\n', text)):
+            more = s.recv(65536)
+            assert more, text
+            text += more
+        return time.time() * 1000 - float(event[1])
+
+
 def main():
     for tool in ("bwrap", "curl"):
         if not shutil.which(tool):
@@ -114,6 +137,11 @@ def main():
         print("calls per second, 8 clients")
         for language in SCRIPTS:
             print(f"  {language:<11} {throughput(f'{url}/run/bench/{language}'):7.0f}")
+        print("first log event, from print to arrival, 50 calls, median (p90), ms")
+        for language, code in CLOCKS.items():
+            curl(url + "/upload", {"path": f"bench/clock/{language}", "language": language, "code": code})
+            late = [first_log(f"{url}/run/bench/clock/{language}") for _ in range(50)]
+            print(f"  {language:<11} {statistics.median(late):7.2f} ({statistics.quantiles(late, n=10)[8]:6.2f})")
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait()
