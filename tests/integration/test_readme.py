@@ -9,15 +9,16 @@ README = pathlib.Path(__file__).resolve().parents[2] / "README.md"
 
 def examples():
     for block in re.findall(r"```console\n(.*?)```", README.read_text(), re.S):
-        yield from re.findall(r"^\$ (.*)\n(.*)$", block, re.M)
+        for example in re.split(r"^\$ ", block, flags=re.M)[1:]:
+            yield example.split("\n", 1)
 
 
 def without_accidents(text):
     return re.sub(r'"request_id":"[^"]*"', '"request_id":""', re.sub(r'"version":\d+', '"version":0', text.strip()))
 
 
-def test_there_are_six_examples():
-    assert len(list(examples())) == 6
+def test_there_are_seven_examples():
+    assert len(list(examples())) == 7
 
 
 def test_examples_answer_as_printed(mayfly):
