@@ -33,7 +33,8 @@ struct events {
         struct transcript_cursor cursor;
         struct event ping_timer;
         bool has_begun;
-        uint64_t sent_us; /* clock_us() when the last message was written */
+        uint64_t looked_us; /* clock_us() when the reader was last measured... */
+        size_t untaken;     /* ...and the bytes that it had not taken then */
 };
 
 void events_free(struct events *events)
@@ -63,11 +64,21 @@ static void events_break(struct exchange *exchange, int r)
         exchange_free(exchange);
 }
 
+/* The call has ended, and the reader is behind. */
+static bool events_is_late(const struct events *events)
+{
+        return events->exchange->watcher.is_full && record_has_ended(events->exchange->record);
+}
+
 static void events_schedule_ping(struct events *events)
 {
-        uint32_t ms = events->exchange->api->settings->stream_ping_ms;
-        struct timeval delay = { .tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000 };
+        const struct settings *settings = events->exchange->api->settings;
+        uint32_t ms = settings->stream_ping_ms;
+        struct timeval delay;
 
+        if (events_is_late(events))
+                ms = MIN(ms, settings->http_idle_timeout_ms);
+        delay = (struct timeval){ .tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000 };
         event_add(&events->ping_timer, &delay);
 }
 
@@ -113,7 +124,6 @@ static int message_send(struct events *events, struct bytes *message, size_t fro
         r = bytes_append_text(message, "\n\n");
         if (r == 0)
                 http_reply_write(events->exchange->request, message->data, message->length);
-        events->sent_us = clock_us();
         return r;
 }
 
@@ -165,6 +175,12 @@ static int events_send_end(struct events *events)
         return r == 0 ? message_send(events, &message, from) : r;
 }
 
+static void events_look(struct events *events)
+{
+        events->looked_us = clock_us();
+        events->untaken = http_reply_untaken(events->exchange->request);
+}
+
 /* Sends what there is, as far as the client can take it. The last message ends the exchange. */
 static void events_pump(struct events *events)
 {
@@ -188,8 +204,10 @@ static void events_pump(struct events *events)
                 events_break(exchange, r);
                 return;
         }
-        events_schedule_ping(events);
         record_set_full(record, &exchange->watcher, is_full);
+        if (events_is_late(events))
+                events_look(events);
+        events_schedule_ping(events);
 }
 
 static struct events *events_of(struct watcher *watcher)
@@ -224,15 +242,17 @@ static void events_on_drained(struct http_request *request, void *context)
         events_pump(context);
 }
 
-/* A reader may take as long as its call; when that has ended, no longer than any other reader of an answer.
- */
-static bool events_is_stuck(const struct events *events)
+/* A reader may take as long as its call. When that has ended, it is measured like that of any answer. */
+static bool events_is_stuck(struct events *events)
 {
-        const struct exchange *exchange = events->exchange;
-        uint64_t idle_us = (uint64_t)exchange->api->settings->http_idle_timeout_ms * 1000;
+        uint64_t idle_ms = events->exchange->api->settings->http_idle_timeout_ms;
+        size_t untaken = http_reply_untaken(events->exchange->request), taken;
 
-        return exchange->watcher.is_full && record_has_ended(exchange->record) &&
-               clock_us() - events->sent_us > idle_us;
+        if (!events_is_late(events) || clock_us() - events->looked_us < idle_ms * 1000)
+                return false;
+        taken = events->untaken - MIN(untaken, events->untaken);
+        events_look(events);
+        return taken < MAX(idle_ms * HTTP_READER_BYTES_PER_SECOND / 1000, 1u);
 }
 
 static void events_on_ping(evutil_socket_t fd, short what, void *context)

@@ -42,7 +42,7 @@ struct http_answer {
                               learn whether the client has gone; without it that shows at the next piece. */
 };
 
-enum { HTTP_DRAINED_BYTES = 16 * 1024 };
+enum { HTTP_DRAINED_BYTES = 16 * 1024, HTTP_READER_BYTES_PER_SECOND = 1024 /* slower ones are cut off */ };
 
 struct http_hooks {
         /* A whole request has arrived. Answer now or later, exactly once: with http_reply(), or in
@@ -129,6 +129,8 @@ void http_reply_begin(struct http_request *request, const struct http_answer *an
 void http_reply_write(struct http_request *request, const void *data, size_t length);
 /* Bytes, framing included, that our kernel's side of the connection has not taken yet. */
 size_t http_reply_unsent(const struct http_request *request);
+/* The same with what our kernel has, and the client's has not acknowledged. */
+size_t http_reply_untaken(const struct http_request *request);
 /* Asks to be told, from the loop, each time that they have drained to HTTP_DRAINED_BYTES or less after a
  * write had left more. Not after the client has gone. */
 void http_on_drained(struct http_request *request,

@@ -18,8 +18,6 @@
 #include "base/macros.h"
 #include "server/http_connection.h"
 
-enum { ANSWER_BYTES_PER_SECOND = 1024 /* slower readers are cut off */ };
-
 static const struct {
         int status;
         const char *reason;
@@ -82,7 +80,7 @@ void http_answer_output(struct connection *connection)
 void http_answer_measure(struct connection *connection)
 {
         uint64_t least =
-                (uint64_t)connection->server->limits.idle_timeout_ms * ANSWER_BYTES_PER_SECOND / 1000;
+                (uint64_t)connection->server->limits.idle_timeout_ms * HTTP_READER_BYTES_PER_SECOND / 1000;
         size_t unsent = unsent_bytes(connection);
 
         if (evbuffer_get_length(bufferevent_get_output(connection->socket)) == 0) {
@@ -284,6 +282,13 @@ size_t http_reply_unsent(const struct http_request *request)
         const struct connection *connection = container_of(request, const struct connection, request);
 
         return connection->socket ? evbuffer_get_length(bufferevent_get_output(connection->socket)) : 0;
+}
+
+size_t http_reply_untaken(const struct http_request *request)
+{
+        const struct connection *connection = container_of(request, const struct connection, request);
+
+        return connection->socket ? unsent_bytes(connection) : 0;
 }
 
 void http_on_drained(struct http_request *request,

@@ -2,6 +2,7 @@
  * not read. */
 
 #include <errno.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -202,6 +203,80 @@ static void test_a_slow_reader_does_not_hold_back_what_became_for_later(void **s
         stage_close(&stage);
 }
 
+static bool is_cut(int fd)
+{
+        struct pollfd socket = { .fd = fd };
+
+        return poll(&socket, 1, 5000) == 1 && (socket.revents & (POLLERR | POLLHUP));
+}
+
+/* STREAM_PING may be long: it is no measure of a reader. */
+static void test_who_reads_nothing_is_cut_off_when_the_call_has_ended(void **state)
+{
+        struct stage stage;
+        int fd;
+
+        (void)state;
+        stage_open(&stage, "OUTPUT_MAX_SIZE=32m TIMEOUT_SCRIPT=1 HTTP_IDLE_TIMEOUT=0.3 STREAM_PING=3600");
+        fd = open_slow_stream(&stage, NULL,
+                "{\"language\":\"python\",\"code\":\"lines 16000\\nresult 1\",\"stream\":true}");
+        assert_true(is_cut(fd));
+        close(fd);
+        stage_close(&stage);
+}
+
+/* Reads for so long, with pauses that are shorter than what the server allows. */
+static size_t read_slowly(int fd, int ms)
+{
+        char block[65536];
+        size_t length = 0;
+
+        for (int i = 0; i < ms / 20; i++) {
+                ssize_t n = read(fd, block, sizeof block);
+
+                if (n <= 0)
+                        break;
+                length += (size_t)n;
+                usleep(20000);
+        }
+        return length;
+}
+
+/* The rest of the answer, whose end it is. */
+static bool ends_with_result(int fd)
+{
+        static const char end[] =
+                "data: {\"event\":\"result\",\"data\":1,\"type\":\"number\"}\n\n\r\n0\r\n\r\n";
+        char tail[2 * sizeof end] = "";
+        size_t length = 0;
+        ssize_t n;
+
+        while ((n = read(fd, tail + length, sizeof end)) > 0) {
+                length += (size_t)n;
+                if (length >= sizeof end) {
+                        memmove(tail, tail + length - (sizeof end - 1), sizeof end - 1);
+                        length = sizeof end - 1;
+                }
+        }
+        return length >= sizeof end - 1 && memcmp(tail + length - (sizeof end - 1), end, sizeof end - 1) == 0;
+}
+
+static void test_who_reads_slowly_hears_the_end(void **state)
+{
+        struct stage stage;
+        int fd;
+
+        (void)state;
+        stage_open(&stage, "OUTPUT_MAX_SIZE=32m HTTP_IDLE_TIMEOUT=0.3 STREAM_PING=0.05");
+        fd = stage_connect(&stage);
+        stage_send(fd, "POST", "/run-now", NULL,
+                "{\"language\":\"python\",\"code\":\"flood 30000000\\nresult 1\",\"stream\":true}");
+        assert_true(read_slowly(fd, 1500) > 0); /* one message, which takes longer than HTTP_IDLE_TIMEOUT */
+        assert_true(ends_with_result(fd));
+        close(fd);
+        stage_close(&stage);
+}
+
 static void test_a_stream_is_told_again_however_it_ended(void **state)
 {
         static const char key[] = "Idempotency-Key: k\r\n",
@@ -234,6 +309,8 @@ int main(void)
                 cmocka_unit_test(test_a_client_may_leave_before_the_limits_hold),
                 cmocka_unit_test(test_usage_is_the_keeper_s),
                 cmocka_unit_test(test_a_slow_reader_does_not_hold_back_what_became_for_later),
+                cmocka_unit_test(test_who_reads_nothing_is_cut_off_when_the_call_has_ended),
+                cmocka_unit_test(test_who_reads_slowly_hears_the_end),
                 cmocka_unit_test(test_a_stream_is_told_again_however_it_ended),
         };
 
