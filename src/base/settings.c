@@ -99,7 +99,7 @@ static const struct setting table[] = {
         /* HTTP */
         { "BODY_MAX_SIZE", KIND_SIZE, AT(body_max_bytes), "8m", 1024, 1024 * MIB,
                 "bytes of a request body; beyond, 413" },
-        { "HTTP_MAX_CONNECTIONS", KIND_COUNT, AT(http_connections_max), "4096", 1, 1e6,
+        { "HTTP_MAX_CONNECTIONS", KIND_COUNT, AT(http_connections_max), "2048", 1, 1e6,
                 "open connections; beyond, 503" },
         { "HTTP_MAX_HEADER_SIZE", KIND_SIZE, AT(http_header_max_bytes), "32k", 1024, MIB,
                 "bytes of request line and headers; beyond, 431" },

@@ -204,7 +204,7 @@ def test_fewer_open_files_than_connections_stop_the_start(own):
     mayfly.wrapper = ["prlimit", "--nofile=2000:2000"]
     mayfly.start(wait=False)
     assert mayfly.keeper.wait(30) == 2
-    assert "HTTP_MAX_CONNECTIONS=4096" in mayfly.log() and "ulimit -n" in mayfly.log()
+    assert "HTTP_MAX_CONNECTIONS=2048" in mayfly.log() and "ulimit -n" in mayfly.log()
     mayfly.settings["HTTP_MAX_CONNECTIONS"] = 1000
     mayfly.start()
     assert mayfly.python("return 1").data == 1
