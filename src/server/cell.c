@@ -172,7 +172,9 @@ static int cell_read_stream(struct cell_pipe *pipe, size_t most, size_t *ret_tak
                 }
                 *ret_taken += (size_t)n;
                 if (transcript_append(cell->transcript, pipe_stream(pipe), chunk, (size_t)n) != 0) {
-                        pipe_close(pipe);
+                        /* Not closed: the cell is to wait in its write(2) until it is killed, and not to
+                         * learn of it. */
+                        event_del(&pipe->readable);
                         cell->full = true;
                         return CELL_FULL;
                 }
@@ -210,7 +212,7 @@ static int cell_watch_pipes(struct cell *cell)
 
                 if (pipe->fd < 0)
                         continue;
-                if (!cell->transcript || cell->paused)
+                if (!cell->transcript || cell->paused || cell->full)
                         event_del(&pipe->readable);
                 else if (event_add(&pipe->readable, NULL) < 0)
                         return error_trace(-ENOMEM);
