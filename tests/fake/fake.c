@@ -74,6 +74,23 @@ static void do_print(const struct guest_call *call, const char *argument)
         guest_exit(0);
 }
 
+/* "count milliseconds": numbers, a line each, and a pause after each; then a line on stderr. */
+static void do_lines(const struct guest_call *call, const char *argument)
+{
+        long count = 0;
+        unsigned pause_ms = 0;
+
+        (void)call;
+        sscanf(argument, "%ld %u", &count, &pause_ms);
+        for (long i = 1; i <= count; i++) {
+                printf("%ld\n", i);
+                fflush(stdout);
+                usleep(pause_ms * 1000);
+        }
+        fprintf(stderr, "counted\n");
+        result_number(count);
+}
+
 static void do_sleep(const struct guest_call *call, const char *argument)
 {
         (void)call;
@@ -216,6 +233,7 @@ static const struct {
         { "echo", do_echo },
         { "json", do_json },
         { "print", do_print },
+        { "lines", do_lines },
         { "sleep", do_sleep },
         { "exit", do_exit },
         { "signal", do_signal },

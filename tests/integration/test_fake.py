@@ -4,12 +4,15 @@ Its scripts are a word and an argument; `make asan` runs this file with everythi
 """
 
 import errno
+import http.client
+import json
 import os
 import re
 import threading
 
 import pytest
 from conftest import started
+from host import eventually
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +100,108 @@ def test_many_at_once_all_come_back(fake):
     for thread in threads:
         thread.join()
     assert answers == [True] * 200
+
+
+def ask(mayfly, code, headers=(), **members):
+    return mayfly.request("POST", "/run-now", {"language": "python", "code": code, **members}, headers)
+
+
+def messages(answer):
+    assert answer.status == 200 and answer.headers["content-type"] == "text/event-stream", answer
+    blocks = [block.split("\n") for block in answer.body.decode().split("\n\n")[:-1]]
+    return [(int(lines[0][4:]), json.loads(lines[1][6:])) for lines in blocks if lines[0] != ":"]
+
+
+def done(mayfly, location):
+    eventually(lambda: mayfly.get(location).json["state"] in ("done", "cancelled"))
+    return mayfly.get(location).json
+
+
+COUNTED = [
+    (1, {"event": "log", "data": 1, "type": "number"}),
+    (2, {"event": "log", "data": 2, "type": "number"}),
+    (3, {"event": "log", "data": "counted", "type": "text", "stream": "stderr"}),
+    (4, {"event": "result", "data": 2, "type": "number"}),
+]
+
+
+def test_a_stream_tells_every_line_and_one_end(fake):
+    assert messages(ask(fake, "lines 2 5", stream=True)) == COUNTED
+    assert messages(ask(fake, "exit 7", stream=True))[-1][1]["problem"]["code"] == "script_error"
+    flood = messages(ask(fake, "flood 4000000", stream=True))
+    assert len(flood[0][1]["data"]) == 256 << 10 and flood[1][1]["problem"]["code"] == "output_limit"
+
+
+def test_a_call_is_fetched_later_from_any_message_on(fake):
+    location = ask(fake, "lines 2 5", {"Prefer": "respond-async"}).headers["location"]
+    later = done(fake, location)
+    assert later["status"] == 200 and later["answer"] == {"data": 2, "type": "number"}
+    assert later["logs"] == {"stdout": "1\n2\n", "stderr": "counted\n", "truncated": False}
+    assert later["exit"] == {"code": 0, "signal": None, "limit": None} and later["usage"]["wall_ms"] > 0
+    events = {"Accept": "text/event-stream"}
+    for seen in range(4):
+        again = fake.request("GET", location, headers={**events, "Last-Event-ID": str(seen)})
+        assert messages(again) == COUNTED[seen:]
+    for seen in "4", "9" * 18:
+        assert fake.request("GET", location, headers={**events, "Last-Event-ID": seen}).status == 204
+    for seen in "", "x", "-1", "9" * 19:
+        assert fake.request("GET", location, headers={**events, "Last-Event-ID": seen}).status == 400
+    assert fake.request("DELETE", location).status == 204
+    assert fake.get(location).status == 404 and fake.get("/calls/" + "0" * 32).status == 404
+
+
+def test_a_call_is_cancelled_by_its_location(fake):
+    location = ask(fake, "sleep 30", {"Prefer": "respond-async"}).headers["location"]
+    eventually(lambda: fake.get(location).json["state"] == "running")
+    assert fake.request("DELETE", location).status == 204
+    assert fake.get(location).json["state"] == "cancelled"
+    last = messages(fake.request("GET", location, headers={"Accept": "text/event-stream"}))[-1][1]
+    assert last["problem"]["status"] == 409
+
+
+def test_one_key_is_one_call(fake):
+    headers = {"Idempotency-Key": "one"}
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(ask(fake, "lines 3 30", headers))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {answer.body for answer in answers} == {b'{"data":3,"type":"number"}'}
+    assert sum("idempotency-replayed" in answer.headers for answer in answers) == 7
+    assert ask(fake, "lines 4", headers).code == "idempotency_mismatch"
+    assert ask(fake, "json 1", {"Idempotency-Key": "a b"}).status == 400
+
+
+def test_a_client_that_leaves_ends_its_call(own):
+    mayfly = own(RUNTIMES="fake", TIMEOUT_SCRIPT=300, SPARE_CELLS=0).start()
+    for members in {}, {"stream": True}, {"detail": True}, {"limits": {"processes": 5}}:
+        connection = http.client.HTTPConnection("127.0.0.1", mayfly.port)
+        connection.request("POST", "/run-now", json.dumps({"language": "python", "code": "sleep 300", **members}))
+        eventually(mayfly.cells)
+        connection.close()
+        eventually(lambda: not mayfly.cells(), lambda: f"{members}: {mayfly.processes()}")
+        assert mayfly.python("json 1").data == 1
+    mayfly.stop()
+
+
+def test_detail_tells_output_exit_and_usage(fake):
+    answer = fake.python("lines 1", detail=True).json
+    assert (answer["stdout"], answer["stderr"], answer["truncated"]) == ("1\n", "counted\n", False)
+    assert answer["exit"] == {"code": 0, "signal": None, "limit": None}
+    assert set(answer["usage"]) == {"cpu_ms", "wall_ms", "peak_memory_bytes", "queue_ms", "start_ms"}
+    assert fake.python("sleep 30", detail=True).json["exit"] == {"code": None, "signal": "SIGKILL", "limit": "timeout"}
+
+
+@pytest.mark.parametrize("limits, code, expected", [
+    ({"memory_bytes": 32 << 20}, "memory 60000000", "memory_limit"), ({"output_bytes": 2000}, "flood 4000", "output_limit"),
+    ({"timeout_ms": 200}, "sleep 1", "timeout"), ({"processes": 6}, "fork 100", 5), ({"tmp_bytes": 1 << 20}, "fill 2000000", 1 << 20),
+])
+def test_a_function_has_limits_of_its_own(fake, limits, code, expected):
+    for _ in range(2):
+        answer = fake.python(code, limits=limits)
+        assert expected in (answer.code, answer.json.get("data")), answer
+        assert expected not in (fake.python(code).code, fake.python(code).json.get("data"))
 
 
 def test_a_chroot_does_not_let_the_host_shine_through(tmp_path, own):
