@@ -388,6 +388,7 @@ int guest_receive(struct guest_call *ret_call)
         *ret_call = (struct guest_call){
                 .mode = call.mode,
                 .language = call.language,
+                .memory_bytes = call.memory_bytes,
                 .code = body + sizeof call,
                 .map = body + sizeof call + call.code_length,
                 .input = body + sizeof call + call.code_length + call.map_length,

@@ -39,6 +39,7 @@
 #undef MAX
 #include "base/macros.h"
 #include "guest/guest.h"
+#include "guest/node_heap.h"
 #include "guest/node_random.h"
 #include "wire/guest_api.h"
 
@@ -157,35 +158,6 @@ static void signals_prepare_fork(void)
         sigaction(SIGCHLD, &action, NULL);
 }
 
-typedef void heap_handler(const char *where, const void *details);
-
-/* V8 gives up: its heap is full, or a table of it can grow no further. Node.js would abort, and the call be
- * told as one that was ended by a signal. */
-static void on_heap_full(const char *where, const void *details)
-{
-        char error[512];
-        int length = snprintf(error, sizeof error,
-                "{\"name\":\"RangeError\",\"message\":\"JavaScript heap out of memory: %s\",\"stack\":\"\","
-                "\"line\":null,\"column\":null,\"code\":\"ENOMEM\"}",
-                where ? where : "V8 gives no reason");
-
-        (void)details;
-        if (length < (int)sizeof error)
-                guest_send(FRAME_ERROR, error, (size_t)length);
-        guest_exit(EXIT_BROKEN);
-}
-
-/* Without these symbols V8 keeps the handler that Node.js has given it. */
-static void heap_prepare_fork(void)
-{
-        void *(*current)(void) = (void *(*)(void))dlsym(RTLD_DEFAULT, "_ZN2v87Isolate10GetCurrentEv");
-        void (*set)(void *isolate, heap_handler *handler) = (void (*)(void *, heap_handler *))dlsym(
-                RTLD_DEFAULT, "_ZN2v87Isolate18SetOOMErrorHandlerEPFvPKcRKNS_10OOMDetailsEE");
-
-        if (current && set)
-                set(current(), on_heap_full);
-}
-
 static void node_after_fork(void)
 {
         signal(SIGCHLD, SIG_DFL);
@@ -262,7 +234,7 @@ static napi_value serve(napi_env env, napi_callback_info info)
         random_prepare_fork(&draws);
         memory_prepare_fork();
         signals_prepare_fork();
-        heap_prepare_fork();
+        node_heap_prepare();
 
         role = guest_serve(version, &hooks);
         return text_new(env, role == GUEST_ROLE_SELFTEST ? "selftest" : "cell", NAPI_AUTO_LENGTH);
@@ -298,6 +270,8 @@ static napi_value receive(napi_env env, napi_callback_info info)
         (void)info;
         if (guest_receive(&call) < 0)
                 node_die("no call could be received");
+        if (call.memory_bytes)
+                node_heap_fit(call.memory_bytes);
         uv_update_time(node.loop); /* it may have blocked for long, and new timers count from here */
         check(napi_create_object(env, &object));
         check(napi_set_named_property(env, object, "mode", number_new(env, call.mode)));

@@ -380,6 +380,14 @@ static enum guest_mode call_leg(const struct call *call)
         return script_needs_compiling(call->task.script) ? GUEST_CHECK : call->task.mode;
 }
 
+/* What the run may use, if less than the interpreters were started for; else 0. */
+static uint64_t call_memory(const struct call *call)
+{
+        uint64_t bytes = call->task.limits.memory_bytes;
+
+        return bytes < call->calls->settings->max_memory_bytes ? bytes : 0;
+}
+
 static int call_hand_over(struct call *call)
 {
         const struct script *script = call->task.script;
@@ -392,6 +400,7 @@ static int call_hand_over(struct call *call)
                 .code_length = (uint32_t)code->length,
                 .map_length = runs ? (uint32_t)script->map.length : 0,
                 .input_length = runs ? (uint32_t)call->task.input_length : 0,
+                .memory_bytes = runs ? call_memory(call) : 0,
         };
 
         call->handed_over = true;

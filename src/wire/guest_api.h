@@ -44,6 +44,8 @@ struct frame_call {
         uint32_t code_length;
         uint32_t map_length;
         uint32_t input_length; /* JSON text of the event */
+        uint32_t padding;
+        uint64_t memory_bytes; /* that this call may use, if less than the settings have it; else 0 */
 };
 
 struct frame_compiled {

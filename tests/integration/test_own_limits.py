@@ -139,3 +139,10 @@ def test_what_a_limited_call_had_printed_is_told(roomy):
     assert answer.code == "output_limit" and answer.json["truncated"] is True
     assert answer.json["stdout"].startswith("before\nxxx") and len(answer.json["stdout"]) == 10_000
 
+
+def test_garbage_is_collected_before_a_small_memory_limit_is_met(roomy):
+    """An interpreter that takes the server's limit for its own would leave garbage lying until it is killed."""
+    python = "for n in range(3000): x = [str(n)] * 10_000\nreturn 'done'"
+    javascript = "let x; for (let n = 0; n < 3000; n++) x = new Array(10_000).fill({ n }); return 'done'"
+    assert roomy.python(python, limits={"memory_bytes": 32 * MIB}).data == "done"
+    assert roomy.javascript(javascript, limits={"memory_bytes": 32 * MIB}).data == "done"

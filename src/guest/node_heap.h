@@ -1,0 +1,14 @@
+#pragma once
+
+/*
+ * What V8 is told about the memory that there is. Both do nothing where this node exports no such symbols: V8
+ * then goes by the flags of its template, and the kernel holds the limit as ever.
+ */
+
+#include <stdint.h>
+
+/* In the template, before the first fork: a heap that is full is reported, instead of aborting. */
+void node_heap_prepare(void);
+
+/* In the child, before the script: it may use this much, which is less than the template's flags say. */
+void node_heap_fit(uint64_t memory_bytes);
