@@ -68,7 +68,7 @@ enum call_event {
 
 typedef void call_step(struct call *call, const struct cell_notice *notice);
 
-static call_step call_start, call_proceed, call_begin, call_pass_output, call_hear_wall, call_hear;
+static call_step call_start, call_proceed, call_on_ready, call_pass_output, call_hear_wall, call_hear;
 static call_step call_burst, call_burst_late, call_break, call_conclude, call_conclude_spoken;
 static call_step call_give_up, call_give_up_start, call_time_out, call_hurry, call_leave, call_withdraw;
 static call_step call_abandon;
@@ -83,7 +83,7 @@ static call_step *const life[CALL_STATES][CALL_EVENTS] = {
         },
         [CALL_STARTING] = {
                 [EVENT_LIMITED]    = call_proceed,
-                [EVENT_READY]      = call_begin,
+                [EVENT_READY]      = call_on_ready,
                 [EVENT_OUTPUT]     = call_pass_output,
                 [EVENT_TIMER]      = call_give_up_start,
                 [EVENT_FRAME]      = call_hear_wall,
@@ -136,6 +136,7 @@ struct call {
         struct queue_entry place;
         struct event timer;
         struct cell *cell; /* NULL: none, or gone */
+        bool may_go;       /* this cell may have it */
         bool handed_over;  /* to this cell */
         bool paused;
         struct call_task task;
@@ -446,7 +447,7 @@ static void call_start(struct call *call, const struct cell_notice *notice)
         if (!call->placed_us)
                 call->placed_us = clock_us();
         call->cell = NULL;
-        call->handed_over = false;
+        call->may_go = call->handed_over = false;
         r = cell_take(calls->cells, runtime, call_on_cell, call, &call->cell);
         if (r < 0) {
                 log_error("call.start", "call=%s error=\"%s\"", call->id, strerror(-r));
@@ -465,31 +466,45 @@ static void call_start(struct call *call, const struct cell_notice *notice)
                 call_fail_start(call, r);
 }
 
-/* The cell's limits hold. */
-static void call_proceed(struct call *call, const struct cell_notice *notice)
-{
-        int r = notice ? notice->error : 0;
-
-        if (r == 0)
-                r = call_hand_over(call);
-        if (r < 0)
-                call_fail_start(call, r);
-        else if (cell_is_ready(call->cell))
-                call_begin(call, NULL);
-}
-
-static void call_begin(struct call *call, const struct cell_notice *notice)
+static void call_begin(struct call *call)
 {
         bool runs = call_leg(call) == call->task.mode;
 
-        (void)notice;
-        if (!call->handed_over)
-                return;
         if (runs)
                 call->begun_us = clock_us();
         call_enter(call, CALL_RUNNING, runs ? call->timeout_ms : call->calls->settings->timeout_script_ms);
         if (call->hooks->started)
                 call->hooks->started(call->context);
+}
+
+static void call_give(struct call *call)
+{
+        int r = call_hand_over(call);
+
+        if (r < 0)
+                call_fail_start(call, r);
+        else if (cell_is_ready(call->cell))
+                call_begin(call);
+}
+
+/* The cell's limits hold: it may have the call. Who wants to know how long it ran has it handed over when it
+ * is ready, and not before: a cell that is quick would have begun before it is seen to be ready. */
+static void call_proceed(struct call *call, const struct cell_notice *notice)
+{
+        call->may_go = true;
+        if (notice && notice->error < 0)
+                call_fail_start(call, notice->error);
+        else if (!call->task.wants_usage || cell_is_ready(call->cell))
+                call_give(call);
+}
+
+static void call_on_ready(struct call *call, const struct cell_notice *notice)
+{
+        (void)notice;
+        if (call->handed_over)
+                call_begin(call);
+        else if (call->may_go)
+                call_give(call);
 }
 
 /* --- what a cell says --- */

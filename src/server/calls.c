@@ -97,7 +97,7 @@ static bool calls_parse_last_id(const char *text, uint64_t *ret_id)
 {
         size_t length = strlen(text);
 
-        if (length < 1 || length > 18 || strspn(text, "0123456789") != length)
+        if (length > 18 || strspn(text, "0123456789") != length)
                 return false;
         *ret_id = strtoull(text, NULL, 10);
         return true;
