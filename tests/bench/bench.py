@@ -5,6 +5,8 @@ Prints medians of interleaved rounds and their ratios: on a shared machine a rat
 figure. The server must not be running; this starts its own on a free port.
 """
 
+import concurrent.futures
+import http.client
 import json
 import os
 import pathlib
@@ -17,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 
@@ -48,9 +51,9 @@ def free_port():
         return s.getsockname()[1]
 
 
-def start(directory):
+def start(directory, *flags):
     port = free_port()
-    server = subprocess.Popen([BUILD / "src/setup/mayflyd", f"--http-port={port}", f"--data-dir={directory}"],
+    server = subprocess.Popen([BUILD / "src/setup/mayflyd", f"--http-port={port}", f"--data-dir={directory}", *flags],
                               stderr=subprocess.DEVNULL, cwd=directory)
     url = f"http://127.0.0.1:{port}"
     for _ in range(300):
@@ -60,6 +63,11 @@ def start(directory):
         except OSError:
             time.sleep(0.1)
     sys.exit("the server did not get ready within 30 s")
+
+
+def stop(server):
+    server.send_signal(signal.SIGTERM)
+    server.wait()
 
 
 def curl(url, body):
@@ -107,6 +115,72 @@ def first_log(url):
         return time.time() * 1000 - float(event[1])
 
 
+SPINS = {"python": "while True: pass", "javascript": "for (;;);"}
+
+
+def deadline(url, language, timeout_ms=200):
+    """Milliseconds by which a spinning call outlives its deadline, its process being gone: the server answers with usage then."""
+    body = {"language": language, "code": SPINS[language], "limits": {"timeout_ms": timeout_ms}, "detail": True}
+    begin = time.monotonic()
+    try:
+        urllib.request.urlopen(urllib.request.Request(f"{url}/run-now", json.dumps(body).encode()))
+    except urllib.error.HTTPError as error:
+        problem = json.load(error)
+        waited = problem["usage"]["queue_ms"] + problem["usage"]["start_ms"]
+        assert problem["code"] == "timeout", problem
+        return (time.monotonic() - begin) * 1000 - waited - timeout_ms
+    raise AssertionError("it was answered")
+
+
+def deadlines(url, language, calls=200, at_a_time=4):
+    with concurrent.futures.ThreadPoolExecutor(at_a_time) as pool:
+        return sorted(pool.map(lambda _: deadline(url, language), range(calls)))
+
+
+def resident(server):
+    """MiB of mayfly-server, a child of the keeper."""
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = stat.read_text()
+            if "(mayfly-server)" in text and int(text.rsplit(")")[-1].split()[1]) == server.pid:
+                return int(re.search(r"VmRSS:\s+(\d+)", stat.with_name("status").read_text())[1]) / 1024
+        except OSError:
+            pass  # it ended meanwhile
+    raise AssertionError("no server")
+
+
+def overload(server, factor=10, seconds=8):
+    """`factor` times as many clients as there are places and room to wait: 99th percentile of the admitted, ms, and memory."""
+    process, url, places = server
+    address = urllib.parse.urlparse(url).netloc
+    body = json.dumps({"language": "python", "code": "import time\ntime.sleep(0.02)\nreturn 1"}).encode()
+    until = time.monotonic() + seconds
+    before, admitted, refused = resident(process), [], 0
+
+    def client(_):
+        mine, others = [], 0
+        while time.monotonic() < until:
+            begin = time.monotonic()
+            connection = http.client.HTTPConnection(address)
+            connection.request("POST", "/run-now", body)
+            reply = connection.getresponse()
+            reply.read()
+            connection.close()
+            assert reply.status in (200, 429), reply.status
+            if reply.status == 200:
+                mine.append((time.monotonic() - begin) * 1000)
+            else:
+                others += 1
+                time.sleep(0.2)
+        return mine, others
+
+    with concurrent.futures.ThreadPoolExecutor(factor * places) as pool:
+        for mine, others in pool.map(client, range(factor * places)):
+            admitted += mine
+            refused += others
+    return sorted(admitted), refused, before, resident(process)
+
+
 def main():
     for tool in ("bwrap", "curl"):
         if not shutil.which(tool):
@@ -142,9 +216,18 @@ def main():
             curl(url + "/upload", {"path": f"bench/clock/{language}", "language": language, "code": code})
             late = [first_log(f"{url}/run/bench/clock/{language}") for _ in range(50)]
             print(f"  {language:<11} {statistics.median(late):7.2f} ({statistics.quantiles(late, n=10)[8]:6.2f})")
+        print("a spinning call outlives its deadline, 200 calls, 4 at a time, median (p99), ms")
+        for language in SPINS:
+            late = deadlines(url, language)
+            print(f"  {language:<11} {statistics.median(late):7.2f} ({late[len(late) * 99 // 100]:6.2f})")
+        stop(server)
+        server, url = start(directory, "--max-containers=2", "--queue-max=20", "--runtimes=python")
+        admitted, refused, before, after = overload((server, url, 22))
+        print("ten times the clients that fit into 2 places and a line of 20, 8 s, calls of 20 ms")
+        print(f"  admitted {len(admitted)}, refused {refused}; median {statistics.median(admitted):.0f}, p99 {admitted[len(admitted) * 99 // 100]:.0f} ms;"
+              f" server {before:.1f} -> {after:.1f} MiB")
     finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait()
+        stop(server)
         shutil.rmtree(directory)
 
 
