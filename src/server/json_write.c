@@ -1,45 +1,68 @@
 #include "server/json_write.h"
 
-#include <stdio.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 
+#include "base/macros.h"
 #include "server/utf8.h"
 
-/* NULL: the byte stands for itself. */
-static const char *json_escape(unsigned char byte, char buffer[8])
+enum { ESCAPE_MAX = 6 };
+
+static bool json_is_plain(unsigned char byte)
 {
-        switch (byte) {
-        case '"':
-                return "\\\"";
-        case '\\':
-                return "\\\\";
-        case '\n':
-                return "\\n";
-        case '\r':
-                return "\\r";
-        case '\t':
-                return "\\t";
-        }
-        if (byte >= 0x20 && byte != 0x7f)
-                return NULL;
-        snprintf(buffer, 8, "\\u%04x", byte);
-        return buffer;
+        return byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\';
 }
 
 /* How many bytes from here on need no change. */
 static size_t json_plain(const unsigned char *at, const unsigned char *end)
 {
         const unsigned char *from = at;
-        char buffer[8];
 
         while (at < end) {
-                size_t length = utf8_sequence(at, end);
+                size_t length = *at < 0x80 ? json_is_plain(*at) : utf8_sequence(at, end);
 
-                if (length == 0 || (length == 1 && json_escape(*at, buffer)))
+                if (length == 0)
                         break;
                 at += length;
         }
         return (size_t)(at - from);
+}
+
+/* What stands for a byte that is not plain; its length. One that is no UTF-8 becomes U+FFFD. */
+static size_t json_escape(unsigned char byte, char escape[ESCAPE_MAX])
+{
+        static const char special[] = "\"\\\n\r\t", letters[] = "\"\\nrt", hex[] = "0123456789abcdef";
+        const char *found = byte ? strchr(special, byte) : NULL;
+
+        if (byte >= 0x80) {
+                memcpy(escape, "\xef\xbf\xbd", 3);
+                return 3;
+        }
+        if (found) {
+                escape[0] = '\\';
+                escape[1] = letters[found - special];
+                return 2;
+        }
+        memcpy(escape, "\\u00", 4);
+        escape[4] = hex[byte >> 4];
+        escape[5] = hex[byte & 15];
+        return 6;
+}
+
+/* A run of bytes that are not plain, as many as a block takes; *ret_taken of them. A script may write
+ * megabytes of nothing else, and the loop waits. */
+static int json_write_escapes(
+        struct bytes *bytes, const unsigned char *at, const unsigned char *end, size_t *ret_taken)
+{
+        const unsigned char *from = at;
+        char block[1024];
+        size_t length = 0;
+
+        while (at < end && length <= sizeof block - ESCAPE_MAX && json_plain(at, MIN(end, at + 4)) == 0)
+                length += json_escape(*at++, block + length);
+        *ret_taken = (size_t)(at - from);
+        return bytes_append(bytes, block, length);
 }
 
 int json_write_string(struct bytes *bytes, const char *text, size_t length)
@@ -48,16 +71,13 @@ int json_write_string(struct bytes *bytes, const char *text, size_t length)
         int r = bytes_append_text(bytes, "\"");
 
         while (r == 0 && at < end) {
-                size_t plain = json_plain(at, end);
-                char buffer[8];
+                size_t taken = json_plain(at, end);
 
-                r = bytes_append(bytes, at, plain);
-                at += plain;
-                if (r == 0 && at < end) {
-                        const char *escape = *at < 0x80 ? json_escape(*at, buffer) : "\xef\xbf\xbd";
-
-                        r = bytes_append_text(bytes, escape);
-                        at++;
+                r = bytes_append(bytes, at, taken);
+                at += taken;
+                if (r == 0) {
+                        r = json_write_escapes(bytes, at, end, &taken);
+                        at += taken;
                 }
         }
         return r == 0 ? bytes_append_text(bytes, "\"") : r;
