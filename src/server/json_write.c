@@ -33,18 +33,19 @@ static size_t json_plain(const unsigned char *at, const unsigned char *end)
 static size_t json_escape(unsigned char byte, char escape[ESCAPE_MAX])
 {
         static const char special[] = "\"\\\n\r\t", letters[] = "\"\\nrt", hex[] = "0123456789abcdef";
+        static const char replacement[] = { '\xef', '\xbf', '\xbd' }, unicode[] = { '\\', 'u', '0', '0' };
         const char *found = byte ? strchr(special, byte) : NULL;
 
         if (byte >= 0x80) {
-                memcpy(escape, "\xef\xbf\xbd", 3);
-                return 3;
+                memcpy(escape, replacement, sizeof replacement);
+                return sizeof replacement;
         }
         if (found) {
                 escape[0] = '\\';
                 escape[1] = letters[found - special];
                 return 2;
         }
-        memcpy(escape, "\\u00", 4);
+        memcpy(escape, unicode, sizeof unicode);
         escape[4] = hex[byte >> 4];
         escape[5] = hex[byte & 15];
         return 6;
