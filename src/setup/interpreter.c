@@ -19,11 +19,12 @@
 /*
  * "@python" is the interpreter's path inside; "@heap" tells V8 how much memory a cell has, so that it
  * collects garbage in time. --single-threaded because only the forking thread goes on in a fork; "@quiet"
- * spares the inspector's thread where Node.js can do that (docs/decisions/0004-node.md).
+ * spares the inspector's thread where Node.js can do that; --no-memory-reducer because its timer, set in the
+ * template, would go off in every cell (docs/decisions/0004-node.md).
  */
 #define NODE                                                                                                 \
         "/mayfly/node", "--single-threaded", "@quiet", "--disable-warning=ExperimentalWarning", "@heap",     \
-                "/mayfly/guest/boot.mjs"
+                "--no-memory-reducer", "/mayfly/guest/boot.mjs"
 #define NODE_QUIET "--disable-sigusr1" /* since 22.14 */
 
 static const char *const commands[RUNTIME_COUNT][BRIEF_LIST] = {
