@@ -1,15 +1,17 @@
 /*
- * Theory of operation. V8 collects garbage when its old generation is as large as its flags allow, or has
- * grown by some factor; and objects that are small and young when their share of memory is full, a share
- * that it doubles up to 64 MiB. Both were set for the server's limit. For a call with less, the young share
- * stays as it is, and the old generation gets half of the memory: the other half is for the young ones, for
- * what a collection copies, and for what lies outside of the heap. Of buffers and the like, half as much as
- * the old generation may have makes V8 collect as well.
+ * Theory of operation. V8 has one share of memory for young objects, which it doubles up to 64 MiB (three
+ * times that, while it collects), and one for old ones, whose limit is a flag. Garbage lies until a share is
+ * full. The template's flags are made for the server's limit; a call with less would meet the kernel's first.
  *
- * A script may need more than half for what is alive. V8 asks before it gives up, and gets half of what is
- * left: so it never gets all, collects the harder the less is left, and the kernel has the last word.
+ * So for such a call the young ones keep to the share that they have, and the old ones get half of its
+ * memory. The rest is for the young ones, for what a collection copies of the pages that a fork shares, and
+ * for what lies outside of the heap, of which V8 lets half as much as of the old ones come together before it
+ * collects.
  *
- * C++ symbols of V8 that every node binary exports: each was there, under this name, in Node.js 12 to 24.
+ * What is alive may be more than half. V8 asks before it gives up, and gets half of what is left: it never
+ * gets all, collects the more often the less is left, and the kernel keeps the last word.
+ *
+ * V8's API is C++, found by the names that its symbols have in the node binary (seen in Node.js 20 and 24).
  */
 #include "guest/node_heap.h"
 
@@ -73,17 +75,16 @@ void node_heap_prepare(void)
 
 void node_heap_fit(uint64_t memory_bytes)
 {
-        char flags[64];
+        char flags[96];
 
         if (!heap.isolate || !heap.add || !heap.remove || !heap.set_flags)
                 return;
         heap.memory = memory_bytes;
-        heap.set_flags("--semi-space-growth-factor=1");
-        /* For the isolates of workers, which are made from now on. */
-        snprintf(flags, sizeof flags, "--max-old-space-size=%zu", heap.memory >> 20);
+        /* The second is for the heaps of workers to come, which read it as they start. */
+        snprintf(flags, sizeof flags, "--semi-space-growth-factor=1 --max-old-space-size=%zu",
+                heap.memory >> 20);
         heap.set_flags(flags);
-        /* Removing a handler is what lowers a limit. */
         heap.add(heap.isolate, on_near_limit, NULL);
-        heap.remove(heap.isolate, on_near_limit, heap.memory / 2);
+        heap.remove(heap.isolate, on_near_limit, heap.memory / 2); /* this lowers it */
         heap.add(heap.isolate, on_near_limit, NULL);
 }
