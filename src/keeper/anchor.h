@@ -3,7 +3,7 @@
 /*
  * A slot's anchor: the process that lives in the slot's namespaces, keeps them, and makes them clean again
  * between cells. It speaks with the keeper alone: each ANCHOR_CLEAN asks for a clean slot, and is answered by
- * ANCHOR_READY with a pidfd of the slot's new first process, or ANCHOR_FAILED. ANCHOR_LIMIT lowers the size
+ * ANCHOR_READY with a pidfd of the slot's first process, or ANCHOR_FAILED. ANCHOR_LIMIT lowers the size
  * of /tmp until the slot is cleaned, and is answered by ANCHOR_LIMITED.
  */
 
@@ -15,8 +15,8 @@ enum anchor_message_type { ANCHOR_CLEAN, ANCHOR_READY, ANCHOR_FAILED, ANCHOR_LIM
 
 struct anchor_request {
         uint32_t type;
-        uint32_t padding;
-        uint64_t tmp_bytes; /* with ANCHOR_LIMIT */
+        uint32_t is_deserted; /* with ANCHOR_CLEAN: 1 if no process of the last cell is left */
+        uint64_t tmp_bytes;   /* with ANCHOR_LIMIT */
 };
 
 struct anchor_answer {

@@ -76,7 +76,7 @@ void group_read(struct group *group, uint64_t ret_counts[BRIEF_COUNTERS])
         }
         if (pwrite(group->counters[BRIEF_PEAK], "0", 1, 0) != 1)
                 ret_counts[BRIEF_PEAK] = 0;
-        group->last[BRIEF_PEAK] = 0;
+        group->last[BRIEF_PEAK] = group->last[BRIEF_ALIVE] = 0; /* they are no sums */
 }
 
 static int limit_write(const struct group *group, uint32_t i, uint64_t value)

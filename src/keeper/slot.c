@@ -264,20 +264,27 @@ void slots_lose_cells(struct keeper *keeper, enum runtime runtime)
         }
 }
 
-static void slot_ask_clean(struct slot *slot)
+static void slot_ask_clean(struct slot *slot, bool is_deserted)
 {
         fd_closep(&slot->first_pidfd);
         slot->killed = false;
-        slot_ask_anchor(slot, SLOT_CLEANING, (struct anchor_request){ .type = ANCHOR_CLEAN });
+        slot_ask_anchor(slot, SLOT_CLEANING,
+                (struct anchor_request){ .type = ANCHOR_CLEAN, .is_deserted = is_deserted });
 }
 
 void slot_end_cell(struct keeper *keeper, struct slot *slot, struct keeper_done done)
 {
         const uint64_t *used = slot->used;
+        bool is_deserted;
 
-        /* Whatever the cell has started and left behind ends here. */
-        syscall(SYS_pidfd_send_signal, slot->first_pidfd, SIGKILL, NULL, 0);
         group_read(&slot->group, slot->used);
+        /* A template that died, rather than having seen the cell's end, may have left one that is on its way
+         * into the group. */
+        is_deserted = slot->group.counters[BRIEF_ALIVE] >= 0 && used[BRIEF_ALIVE] == 0 && !slot->killed &&
+                      done.outcome != CELL_LOST;
+        /* Whatever the cell has started and left behind ends here. */
+        if (!is_deserted)
+                syscall(SYS_pidfd_send_signal, slot->first_pidfd, SIGKILL, NULL, 0);
         slot->state = SLOT_CLEANING; /* what the report leads to must find no cell here */
         done.killed = slot->killed;
         done.wall_us = clock_us() - slot->started_us;
@@ -289,7 +296,7 @@ void slot_end_cell(struct keeper *keeper, struct slot *slot, struct keeper_done 
         done.limits = (used[BRIEF_KILLS] ? CELL_LIMIT_MEMORY : 0u) |
                       (used[BRIEF_REFUSALS] ? CELL_LIMIT_PROCESSES : 0u);
         slot_report(keeper, &slot->now, done);
-        slot_ask_clean(slot);
+        slot_ask_clean(slot, is_deserted);
 }
 
 /* --- the anchor --- */
@@ -370,7 +377,7 @@ static void slot_wake(struct keeper *keeper, struct child *anchor)
         } else if (anchor->pid > 0 || child_start(keeper, anchor) < 0) {
                 anchor->wake_us = clock_us() + RETRY_US;
         } else {
-                slot_ask_clean(slot);
+                slot_ask_clean(slot, false);
         }
 }
 

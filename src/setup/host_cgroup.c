@@ -77,10 +77,12 @@ static const struct {
         { 1, CGROUP_MEMORY, BRIEF_PEAK, "memory.max_usage_in_bytes", "", 1 },
         { 1, CGROUP_MEMORY, BRIEF_KILLS, "memory.oom_control", "oom_kill", 1 },
         { 1, CGROUP_PIDS, BRIEF_REFUSALS, "pids.events", "max", 1 },
+        { 1, CGROUP_PIDS, BRIEF_ALIVE, "pids.current", "", 1 },
         { 1, CGROUP_CPUACCT, BRIEF_CPU, "cpuacct.usage", "", 1000 },
         { 2, CGROUP_MEMORY, BRIEF_PEAK, "memory.peak", "", 1 },
         { 2, CGROUP_MEMORY, BRIEF_KILLS, "memory.events", "oom_kill", 1 },
         { 2, CGROUP_PIDS, BRIEF_REFUSALS, "pids.events", "max", 1 },
+        { 2, CGROUP_PIDS, BRIEF_ALIVE, "pids.current", "", 1 },
         { 2, CGROUP_CPUACCT, BRIEF_CPU, "cpu.stat", "usage_usec", 1 },
 };
 

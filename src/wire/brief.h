@@ -39,6 +39,7 @@ enum brief_counter_name {
         BRIEF_KILLS,    /* processes killed for the memory limit */
         BRIEF_REFUSALS, /* of forks, by the pids limit */
         BRIEF_CPU,      /* microseconds, user and system */
+        BRIEF_ALIVE,    /* processes and threads, now */
         BRIEF_COUNTERS,
 };
 

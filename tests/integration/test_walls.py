@@ -61,11 +61,15 @@ def family(mayfly):
 
 
 def is_first(pid):
+    return comm_of(pid) in ("", "mayfly-first", "mayfly-keeper")
+
+
+def comm_of(pid):
     try:
         with open(f"/proc/{pid}/comm") as file:
-            return file.read().strip() in ("mayfly-first", "mayfly-keeper")
+            return file.read().strip()
     except OSError:
-        return True
+        return ""
 
 
 # Files
@@ -309,6 +313,24 @@ return n
     assert mayfly.python(code).data > 20
     eventually(lambda: not zombies(mayfly), lambda: str(zombies(mayfly)))
     assert mayfly.python("import os\nreturn os.getpid()").data == 2
+
+
+def test_P23_process_numbers_tell_nothing_of_the_call_before(strict):
+    """A slot's pid namespace outlives a call that leaves no process; the numbers begin anew all the same."""
+    spend = "import os\nfor _ in range(5): os.waitpid(os.fork() or os._exit(0), 0)\nreturn os.getpid()"
+    child = "import os\npid = os.fork() or os._exit(0)\nos.waitpid(pid, 0)\nreturn [os.getpid(), pid]"
+    for _ in range(6):
+        assert strict.python(spend).data == 2
+        assert strict.python(child).data == [2, 3]
+
+
+def test_P24_a_call_survives_the_death_of_its_slots_first_process_before_it(mayfly):
+    for _ in range(3):
+        assert mayfly.python("return 1").data == 1
+        for pid in mayfly.processes():
+            if comm_of(pid) == "mayfly-first":
+                os.kill(pid, signal.SIGKILL)
+        eventually(lambda: mayfly.python("return 1").status == 200, mayfly.log)
 
 
 def zombies(mayfly):

@@ -71,13 +71,15 @@ def code_lines(name):
     return sum(1 for line in text.split("\n") if line.strip())
 
 
-def test_privileged_process_stays_below_two_thousand_lines():
-    """All that mayfly-keeper is made of, its anchors too: its own folder, and whatever it links and includes."""
+def test_privileged_process_stays_readable_in_an_hour():
+    """All that mayfly-keeper is made of, its anchors too: its own folder, and whatever it links and includes.
+
+    2,000 until the first process of a slot was kept between calls, which took 35 and a fifth of a call's CPU away."""
     sources = sources_of(BUILD / "src/keeper/mayfly-keeper")
     assert {"keeper/main.c", "keeper/anchor.c", "keeper/keeper.h", "wire/packet.c", "sandbox/child.c"} <= sources
     lines = {name: code_lines(name) for name in sorted(sources)}
     print(lines, sum(lines.values()))
-    assert sum(lines.values()) < 2000, lines
+    assert sum(lines.values()) < 2100, lines
 
 
 def test_janitor_stays_tiny():
