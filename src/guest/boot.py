@@ -4,16 +4,41 @@ The template imports what scripts commonly use, then waits in C (mayfly_guest.se
 each cell. A cell serves one call: it readies itself, says so, waits, runs the script, reports, ends.
 """
 
+import atexit
+import functools
 import gc
 import os
 import sys
 
-# Functions that modules want called around a fork. Called in every cell they cost more than the script does,
-# mostly to renew locks that nobody can hold: a template has one thread. So a cell takes over only what they
-# do for its randomness, and registers them again for the forks that the script itself makes.
+# Functions that modules want called around a fork. Called for every cell they cost more than the script does,
+# mostly to renew locks that nobody can hold: a template has one thread. So they are called for the forks
+# alone that a script makes; of what they do a cell takes over what is done for its randomness.
 fork_hooks = []
 register_at_fork = os.register_at_fork
 os.register_at_fork = lambda **hooks: fork_hooks.append(hooks)
+is_cell = False
+
+
+def hooks_caller(when, order):
+    """For os.register_at_fork: calls what modules have registered for this moment."""
+
+    def call_hooks():
+        if not is_cell:
+            return
+        for hooks in fork_hooks[::order]:
+            try:
+                hooks.get(when, bool)()
+            except BaseException:  # the interpreter prints it and goes on, too
+                sys.excepthook(*sys.exc_info())
+
+    return call_hooks
+
+
+register_at_fork(
+    before=hooks_caller("before", -1),
+    after_in_parent=hooks_caller("after_in_parent", 1),
+    after_in_child=hooks_caller("after_in_child", 1),
+)
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
@@ -32,6 +57,9 @@ time traceback types typing unicodedata urllib.parse urllib.request uuid weakref
 """.split()
 
 EXIT_BROKEN = 125
+CELL_PID = 2  # in the pid namespace of every cell; the self-test asks
+SPARE_AFTER_MS = 1  # on a busy host the call is there by then, and rehearsing would only delay others
+REHEARSALS = 64  # after some the interpreter has specialised the bytecode, and writes to it no more
 CHANNEL_LOST = "mayfly python: the answer cannot be sent: the script has closed or replaced descriptor 3"
 
 WARM_SCRIPT = b"""
@@ -53,7 +81,9 @@ def warm_up():
         except ImportError:  # distributions leave parts of the library out
             pass
     open_streams()
-    rehearse()
+    for _ in range(REHEARSALS):
+        rehearse()
+    prepare_cells()
     sys.path.remove(HERE)
     sys.path_importer_cache.pop(HERE, None)
     sys.path.insert(0, script.DIRECTORY)  # as `python3 function.py` has it
@@ -83,36 +113,49 @@ def open_streams():
 
 
 def rehearse():
-    """Walks the way of a call. In a waiting cell this copies the memory pages that the call would otherwise
-    copy one by one, which takes most of a short call's time. The call's own module replaces this one."""
-    event = report.decode_event(b'{"name": "world"}')
-    text = script.decode_script(WARM_SCRIPT)
-    report.encode_result(script.run_script(script.compile_script(text), text, event))
+    """Walks the way of a call. In a waiting cell this maps the memory that the call would otherwise map page
+    by page, which takes most of a short call's time. The call's own module replaces this one."""
+    serve_call(guest.RUN, WARM_SCRIPT, b'{"name": "world"}')
+    run_exit_handlers()
     flush_streams()
     del sys.modules["__main__"]
+
+
+def prepare_cells():
+    """What would be the same in every cell is done here, once."""
+    threading = sys.modules.get("threading")
+    if threading:
+        threading.main_thread()._native_id = CELL_PID
+    logging = sys.modules.get("logging")
+    if logging:
+        atexit.unregister(logging.shutdown)
+        log_handlers.extend(logging._handlerList)
+    if "random" in sys.modules:
+        random = sys.modules["random"]
+        seeds.append(functools.partial(random.Random.__base__.seed, random._inst))
+    if "numpy.random" in sys.modules:
+        seeds.append(sys.modules["numpy.random"].seed)
 
 
 # In a cell
 
 getpid = os.getpid  # whatever a script makes of os
+seeds = []
+log_handlers = []  # of the template; where there are more, they are the script's
 
 
 def ready_cell():
-    for hooks in fork_hooks:
-        register_at_fork(**hooks)
+    global is_cell
     renew_randomness()
-    if "threading" in sys.modules:
-        sys.modules["threading"].main_thread()._set_native_id()  # it was the template's
+    is_cell = True
 
 
 def renew_randomness():
     """Whatever draws from memory instead of the kernel would give every cell the template's numbers.
 
     OpenSSL draws so too once it was used; the template never uses it, and seeding it costs 2 ms."""
-    if "random" in sys.modules:
-        sys.modules["random"].seed()
-    if "numpy.random" in sys.modules:
-        sys.modules["numpy.random"].seed()
+    for seed in seeds:
+        seed()
 
 
 def serve_call(mode, source, event_text):
@@ -171,12 +214,14 @@ def end_children():
 
 
 def run_exit_handlers():
-    import atexit
-
     try:
-        atexit._run_exitfuncs()
+        if atexit._ncallbacks():
+            atexit._run_exitfuncs()
     except BaseException:  # the handler's own trouble, printed by those CPythons that do not raise it
         pass
+    logging = sys.modules.get("logging")
+    if logging and logging._handlerList != log_handlers:
+        logging.shutdown()
 
 
 def flush_streams():
@@ -189,7 +234,7 @@ def flush_streams():
 
 def run_cell():
     ready_cell()
-    if not guest.has_call():  # a spare: what it readies now, its call need not wait for
+    if not guest.has_call(SPARE_AFTER_MS):  # a spare: what it readies now, its call need not wait for
         rehearse()
     mode, _, source, event_text = guest.receive()
     cell = getpid()
@@ -212,9 +257,13 @@ def send_word(kind, body):
 
 def main():
     warm_up()
-    if guest.serve() == "cell":
+    role = guest.serve()
+    if role == "cell":
         run_cell()
     ready_cell()
+    if role == "probe":
+        rehearse()
+        guest.exit(0)
     guest.exit(selftest.run())
 
 

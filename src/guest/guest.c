@@ -5,6 +5,9 @@
  * before the interpreter learns that it was forked, and only then returns from guest_serve() into the boot
  * script, which receives one call, runs it, reports, and exits.
  *
+ * Before that the template may fork a probe, which goes the way of a call without having one, so that the
+ * memory that calls need can be laid out (image.c).
+ *
  * Before it serves anybody the keeper has it fork two self-test cells. What they print is compared here, line
  * by line: random sources that a fork has copied would show.
  *
@@ -22,6 +25,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -31,6 +35,7 @@
 
 #include "base/fd.h"
 #include "base/macros.h"
+#include "guest/image.h"
 #include "sandbox/enter.h"
 #include "sandbox/plan.h"
 #include "wire/guest_api.h"
@@ -58,6 +63,8 @@ static struct template
         uint64_t test_cell;
         unsigned n_tested;
         char tested[2][4096];
+        struct image *image; /* while it is being arranged */
+        bool is_probe;
 }
 template;
 
@@ -243,8 +250,6 @@ static int template_fork(const struct template_fork *request, struct enter_slot 
         if (answer.error == 0)
                 answer.error = enter_before_fork(slot);
         if (answer.error == 0) {
-                if (template.hooks->before_fork)
-                        template.hooks->before_fork();
                 pid = fork();
                 if (pid == 0) {
                         cell_become(slot, request->selftest);
@@ -252,8 +257,6 @@ static int template_fork(const struct template_fork *request, struct enter_slot 
                 }
                 if (pid < 0)
                         answer.error = -errno;
-                if (template.hooks->after_fork_parent)
-                        template.hooks->after_fork_parent();
         }
         if (pid > 0) {
                 template.children[template.n_children].pid = pid;
@@ -290,7 +293,39 @@ static int template_serve_request(enum guest_role *ret_role)
         return 0;
 }
 
-static void template_prepare(const char *version, const struct guest_hooks *hooks)
+/* In the child: 1, and it goes the way of a cell. */
+static int probe_begin(void)
+{
+        prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+        if (template.hooks->after_fork_child)
+                template.hooks->after_fork_child();
+        template.is_probe = true;
+        return 1;
+}
+
+/* 0 in the template; 1 in the probe. A template that cannot do this only forks at a higher price. */
+static int template_arrange_memory(void)
+{
+        int status = 0, r;
+        pid_t pid;
+
+        template.image = image_new();
+        r = template.image ? image_freeze(template.image) : -ENOMEM;
+        pid = r < 0 ? -1 : fork();
+        if (pid == 0)
+                return probe_begin();
+        if (pid > 0 && (waitpid(pid, &status, 0) != pid || status != 0))
+                template_die("its probe failed", -EIO);
+        if (pid > 0)
+                r = image_share_out(template.image);
+        template.image = image_free(template.image);
+        if (r < 0)
+                dprintf(STDERR_FILENO, "mayfly template: calls will take longer: %s\n", strerror(-r));
+        return 0;
+}
+
+/* 0 in the template; 1 in the probe. */
+static int template_prepare(const char *version, const struct guest_hooks *hooks)
 {
         struct template_ready ready = { .type = TEMPLATE_READY };
         sigset_t children;
@@ -299,6 +334,10 @@ static void template_prepare(const char *version, const struct guest_hooks *hook
         template.hooks = hooks;
         template.test_output = -1;
         template_take_plan();
+        if (hooks->before_fork)
+                hooks->before_fork();
+        if (hooks->has_probe && template_arrange_memory() == 1)
+                return 1;
         template_list_inherited();
 
         sigemptyset(&children);
@@ -313,13 +352,15 @@ static void template_prepare(const char *version, const struct guest_hooks *hook
                 template_die("walls of the template", r);
         strncpy(ready.version, version, sizeof ready.version - 1);
         template_say(&ready, sizeof ready);
+        return 0;
 }
 
 enum guest_role guest_serve(const char *version, const struct guest_hooks *hooks)
 {
         enum guest_role role = GUEST_ROLE_CELL;
 
-        template_prepare(version, hooks);
+        if (template_prepare(version, hooks) == 1)
+                return GUEST_ROLE_PROBE;
         for (;;) {
                 struct pollfd ready[] = { { GUEST_CONTROL_FD, POLLIN, 0 },
                         { template.children_fd, POLLIN, 0 } };
@@ -436,5 +477,7 @@ int guest_send(uint32_t kind, const void *data, size_t length)
 
 void guest_exit(int code)
 {
+        if (template.is_probe)
+                image_learn(template.image);
         _exit(code);
 }

@@ -6,6 +6,7 @@
  * (tests/fake).
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,19 +21,21 @@ enum guest_inherited {
 /* What an interpreter wants done around fork(). Any function may be NULL. They run in the template's only
  * thread. */
 struct guest_hooks {
-        void (*before_fork)(void);
-        void (*after_fork_parent)(void);
-        void (*after_fork_child)(void); /* the walls stand already */
+        void (*before_fork)(
+                void); /* once, before the first: the template does nothing but fork from then on */
+        void (*after_fork_child)(void); /* in a cell the walls stand already */
         enum guest_inherited inherited;
+        bool has_probe; /* it knows GUEST_ROLE_PROBE, and has a single thread */
 };
 
-enum guest_role { GUEST_ROLE_CELL, GUEST_ROLE_SELFTEST };
+/* A probe does what a cell does, as far as it can without a call, and ends by guest_exit(0). */
+enum guest_role { GUEST_ROLE_CELL, GUEST_ROLE_SELFTEST, GUEST_ROLE_PROBE };
 
 /*
  * Tells the keeper that the template is warm and serves its fork requests. Never returns in the template (it
  * exits when the keeper goes); returns once in each forked child, walls raised, with descriptors 0
- * (/dev/null), 1, 2 and the channel alone. `version` names the interpreter. A child that cannot be walled
- * reports FRAME_WALL and exits without returning.
+ * (/dev/null), 1, 2 and the channel alone; a probe returns without walls. `version` names the interpreter. A
+ * child that cannot be walled reports FRAME_WALL and exits without returning.
  */
 enum guest_role guest_serve(const char *version, const struct guest_hooks *hooks);
 

@@ -25,6 +25,7 @@ OUT_OF_MEMORY = (
 
 _HERE = os.path.dirname(__file__) + os.sep
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_scan = json.JSONDecoder().scan_once
 _set_int_digits = getattr(sys, "set_int_max_str_digits", lambda digits: None)
 _get_int_digits = getattr(sys, "get_int_max_str_digits", lambda: 0)
 
@@ -90,9 +91,13 @@ def decode_event(text):
     digits = _get_int_digits()
     _set_int_digits(0)
     try:
-        return json.loads(text)
+        text = text.decode().strip(" \t\n\r")
+        event, end = _scan(text, 0)
     finally:
         _set_int_digits(digits)
+    if end != len(text):
+        raise ValueError("the event is no JSON text")
+    return event
 
 
 def _utf8(text):

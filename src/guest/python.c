@@ -24,33 +24,38 @@ static PyObject *fail(int r)
         return PyErr_SetFromErrno(PyExc_OSError);
 }
 
-PyDoc_STRVAR(serve_doc, "serve() -> 'cell' or 'selftest'\n\n"
+PyDoc_STRVAR(serve_doc, "serve() -> 'cell', 'selftest' or 'probe'\n\n"
                         "Waits as the template; returns only in its children, walls raised.");
 
 static PyObject *serve(PyObject *self, PyObject *args)
 {
         static const struct guest_hooks hooks = {
                 .before_fork = PyOS_BeforeFork,
-                .after_fork_parent = PyOS_AfterFork_Parent,
                 .after_fork_child = PyOS_AfterFork_Child,
+                .has_probe = true,
+        };
+        static const char *const roles[] = {
+                [GUEST_ROLE_CELL] = "cell", [GUEST_ROLE_SELFTEST] = "selftest", [GUEST_ROLE_PROBE] = "probe"
         };
         const char *number = Py_GetVersion(); /* "3.11.2 (main, ...) [GCC ...]" */
         char version[64];
 
         (void)self, (void)args;
         snprintf(version, sizeof version, "CPython %.*s", (int)strcspn(number, " "), number);
-        return PyUnicode_FromString(
-                guest_serve(version, &hooks) == GUEST_ROLE_SELFTEST ? "selftest" : "cell");
+        return PyUnicode_FromString(roles[guest_serve(version, &hooks)]);
 }
 
-PyDoc_STRVAR(has_call_doc, "has_call() -> bool\n\nWhether this cell's call is there already.");
+PyDoc_STRVAR(has_call_doc, "has_call(ms) -> bool\n\nWhether this cell's call is there, or comes so soon.");
 
 static PyObject *has_call(PyObject *self, PyObject *args)
 {
         struct pollfd channel = { GUEST_CHANNEL_FD, POLLIN, 0 };
+        int ms;
 
-        (void)self, (void)args;
-        return PyBool_FromLong(poll(&channel, 1, 0) > 0);
+        (void)self;
+        if (!PyArg_ParseTuple(args, "i", &ms))
+                return NULL;
+        return PyBool_FromLong(poll(&channel, 1, ms) > 0);
 }
 
 PyDoc_STRVAR(receive_doc, "receive() -> (mode, language, code, input)\n\n"
@@ -103,7 +108,7 @@ static PyObject *exit_process(PyObject *self, PyObject *args)
 
 static PyMethodDef methods[] = {
         { "serve", serve, METH_NOARGS, serve_doc },
-        { "has_call", has_call, METH_NOARGS, has_call_doc },
+        { "has_call", has_call, METH_VARARGS, has_call_doc },
         { "receive", receive, METH_NOARGS, receive_doc },
         { "send", send_frame, METH_VARARGS, send_doc },
         { "exit", exit_process, METH_VARARGS, exit_doc },

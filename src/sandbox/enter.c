@@ -15,6 +15,7 @@
 #include <grp.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/vfs.h>
@@ -27,6 +28,9 @@
 #include "base/macros.h"
 #include "sandbox/capability.h"
 #include "sandbox/landlock.h"
+
+/* A template may have pinned more (guest/image.c). */
+enum { CELL_LOCKED_BYTES = 65536 };
 
 static int enter_cgroups(const struct plan *plan, const struct enter_slot *slot);
 static int enter_namespaces(const struct plan *plan, const struct enter_slot *slot);
@@ -172,8 +176,11 @@ static int enter_seccomp(const struct plan *plan, const struct enter_slot *slot)
 
 int enter_template(const struct plan *plan)
 {
+        const struct rlimit locked = { CELL_LOCKED_BYTES, CELL_LOCKED_BYTES };
         int r = capabilities_keep(capability_template_set, 0);
 
+        if (r == 0 && setrlimit(RLIMIT_MEMLOCK, &locked) < 0)
+                r = -errno;
         if (r < 0 || !(plan->walls & (1u << WALL_SECCOMP)))
                 return r;
         return filter_install(plan_template_filter(plan), plan->template_length);

@@ -330,7 +330,7 @@ static int prepare_limits(struct setup *setup)
                 { RLIMIT_FSIZE, settings->max_tmp_bytes },
                 { RLIMIT_CORE, 0 },
                 { RLIMIT_MSGQUEUE, 0 },
-                { RLIMIT_MEMLOCK, 65536 },
+                { RLIMIT_MEMLOCK, 8 << 20 }, /* of a template: its cells have less, see enter_template() */
                 { RLIMIT_STACK, 8 << 20 },
         };
 
