@@ -42,6 +42,7 @@ register_at_fork(
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
+import mayfly_code as code  # noqa: E402
 import mayfly_guest as guest  # noqa: E402
 import mayfly_report as report  # noqa: E402
 import mayfly_script as script  # noqa: E402
@@ -164,10 +165,10 @@ def serve_call(mode, source, event_text):
     try:
         source_text = script.decode_script(source)
         codes = script.compile_script(source_text)
+        if mode == guest.CHECK:
+            return guest.COMPILED, code.describe_code(source_text), 0
     except Exception as error:
         return guest.SYNTAX, report.describe_syntax_error(error, source), 0
-    if mode == guest.CHECK:
-        return guest.NOTHING, b"", 0
     try:
         value = script.run_script(codes, source_text, report.decode_event(event_text))
         if value is not None:

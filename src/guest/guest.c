@@ -419,7 +419,7 @@ int guest_receive(struct guest_call *ret_call)
                 return -ENOMEM;
         r = read_whole(body, header.length);
         memcpy(&call, body, sizeof call);
-        if (r == 0 && (uint64_t)call.code_length + call.map_length + call.input_length !=
+        if (r == 0 && (uint64_t)call.code_length + call.map_length + call.cache_length + call.input_length !=
                               header.length - sizeof call)
                 r = -EPROTO;
         if (r != 0) {
@@ -432,9 +432,11 @@ int guest_receive(struct guest_call *ret_call)
                 .memory_bytes = call.memory_bytes,
                 .code = body + sizeof call,
                 .map = body + sizeof call + call.code_length,
-                .input = body + sizeof call + call.code_length + call.map_length,
+                .cache = body + sizeof call + call.code_length + call.map_length,
+                .input = body + header.length - call.input_length,
                 .code_length = call.code_length,
                 .map_length = call.map_length,
+                .cache_length = call.cache_length,
                 .input_length = call.input_length,
                 .allocation = body,
         };

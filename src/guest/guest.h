@@ -39,16 +39,18 @@ enum guest_role { GUEST_ROLE_CELL, GUEST_ROLE_SELFTEST, GUEST_ROLE_PROBE };
  */
 enum guest_role guest_serve(const char *version, const struct guest_hooks *hooks);
 
-/* One call, as it came. The four pointers point into one allocation that guest_call_deinit() frees. */
+/* One call, as it came. The pointers point into one allocation that guest_call_deinit() frees. */
 struct guest_call {
         uint32_t mode;         /* enum guest_mode */
         uint32_t language;     /* enum guest_language */
         uint64_t memory_bytes; /* as in struct frame_call */
-        const char *code;      /* none of the three is NUL-terminated */
+        const char *code;      /* none of the four is NUL-terminated */
         const char *map;
+        const char *cache;
         const char *input;
         size_t code_length;
         size_t map_length;
+        size_t cache_length;
         size_t input_length;
         void *allocation;
 };

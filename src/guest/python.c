@@ -125,6 +125,7 @@ static const struct {
         { "NOTHING", FRAME_NOTHING },
         { "ERROR", FRAME_ERROR },
         { "SYNTAX", FRAME_SYNTAX },
+        { "COMPILED", FRAME_COMPILED },
 };
 
 static struct PyModuleDef module = {

@@ -45,7 +45,7 @@ export const sampleCall = {
 
 async function compile({ code: text }) {
   const { code, map } = compileTypeScript(text);
-  const header = Buffer.alloc(8); // struct frame_compiled
+  const header = Buffer.alloc(16); // struct frame_compiled
   const parts = [Buffer.from(code), Buffer.from(map)];
   header.writeUInt32LE(parts[0].length, 0);
   header.writeUInt32LE(parts[1].length, 4);

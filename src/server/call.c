@@ -381,6 +381,15 @@ static enum guest_mode call_leg(const struct call *call)
         return script_needs_compiling(call->task.script) ? GUEST_CHECK : call->task.mode;
 }
 
+/* Of the cells that run the script. */
+static const char *call_runtime_version(const struct call *call)
+{
+        const struct calls *calls = call->calls;
+
+        return cells_runtime_version(
+                calls->cells, language_runtime(calls->languages, call->task.script->language, GUEST_RUN));
+}
+
 /* What the run may use, if less than the interpreters were started for; else 0. */
 static uint64_t call_memory(const struct call *call)
 {
@@ -541,12 +550,23 @@ static void call_compiled(struct call *call)
         call_enter(call, CALL_COMPILED, GRACE_MS);
 }
 
+/* The compiled code is that of a stored version alone; without memory for it, the script runs from source. */
+static void call_keep_cache(struct call *call, const struct verdict *verdict)
+{
+        struct script *script = call->task.script;
+
+        if (script->path)
+                script_set_cache(script, verdict->body, verdict->length, call_runtime_version(call));
+}
+
 static void call_hear(struct call *call, const struct cell_notice *notice)
 {
         struct verdict verdict;
         int r;
 
         r = verdict_of_frame(call->task.script, call_leg(call), notice, &verdict);
+        if (r == 0 && verdict.ending == CALL_CHECKED)
+                call_keep_cache(call, &verdict);
         if (r < 0)
                 call_break(call, &(struct cell_notice){ .fault = strerror(-r) });
         else if (verdict.ending == CALL_FAILED) /* the keeper's report, a moment later, may name the cause */

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { ERROR_MAX_BYTES = 1024 * 1024, MAP_EXTRA_BYTES = 1024 * 1024, ERRNO_MAX = 4095 };
+enum { ERROR_MAX_BYTES = 1024 * 1024, COMPILED_EXTRA_BYTES = 1024 * 1024, ERRNO_MAX = 4095 };
 
 /* What a cell may say, in which phase, and how long it may be. */
 static const struct frame_rule {
@@ -34,8 +34,8 @@ static size_t frame_longest(const struct frames *frames, const struct frame_rule
 {
         if (rule->kind == FRAME_RESULT)
                 return frames->result_max_bytes;
-        if (rule->kind == FRAME_COMPILED) /* JavaScript, and a map that holds the source again */
-                return 8 * frames->code_max_bytes + MAP_EXTRA_BYTES;
+        if (rule->kind == FRAME_COMPILED) /* JavaScript, a map, and compiled code */
+                return 16 * frames->code_max_bytes + COMPILED_EXTRA_BYTES;
         return rule->longest;
 }
 

@@ -19,6 +19,7 @@
 #include "base/settings.h"
 #include "server/cache.h"
 #include "server/language.h"
+#include "server/seal.h"
 #include "server/store_thread.h"
 
 enum { CHECK_UP_S = 5, CHECK_DOWN_S = 1 };
@@ -148,6 +149,8 @@ static void load_work(struct store_job *base, struct store *store)
         struct function_job *job = container_of(base, struct function_job, job);
 
         job->r = store_get(store, job->path, job->version, &job->found, &job->latest);
+        if (job->r == 0)
+                seal_open(&job->found);
         function_job_keep_reason(job, store);
 }
 
@@ -183,25 +186,29 @@ static struct script *load_script(struct function_job *job)
 {
         enum guest_language language;
         struct limits limits;
+        struct store_version *found = &job->found;
         struct script *script = NULL;
 
         job->r = load_language(job, &language);
         if (job->r == 0)
                 job->r = load_limits(job, &limits);
         if (job->r == 0) {
-                script = script_new(language, job->found.path, job->found.code.data, job->found.code.length);
+                script = script_new(language, found->path, found->code.data, found->code.length);
                 job->r = script ? 0 : error_trace(-ENOMEM);
         }
         if (!script)
                 return NULL;
-        script->version = job->found.version;
+        script->version = found->version;
         script->limits = limits;
-        script->compiled = job->found.compiled;
-        script->map = job->found.map;
-        free(job->found.language);
-        free(job->found.limits.data);
-        job->found = (struct store_version){ 0 };
-        return script;
+        script->compiled = found->compiled;
+        script->map = found->map;
+        script->cache = found->cache;
+        script->cache_for = found->cache_for.data;
+        job->r = script_set_imports(script, found->imports.data, found->imports.length);
+        found->path = NULL;
+        found->code = found->compiled = found->map = found->cache = found->cache_for =
+                (struct store_bytes){ 0 };
+        return job->r == 0 ? script : script_unref(script);
 }
 
 static void load_done(struct store_job *base)
@@ -242,15 +249,23 @@ static uint64_t clock_date_ms(void)
 static void upload_work(struct store_job *base, struct store *store)
 {
         struct function_job *job = container_of(base, struct function_job, job);
-        const struct store_version version = {
-                .path = job->script->path,
-                .language = (char *)language_name(job->script->language),
-                .code = job->script->code,
-                .compiled = job->script->compiled,
-                .map = job->script->map,
+        const struct script *script = job->script;
+        struct store_version version = {
+                .path = script->path,
+                .language = (char *)language_name(script->language),
+                .code = script->code,
+                .compiled = script->compiled,
+                .map = script->map,
                 .limits = { .data = job->limits.data, .length = job->limits.length },
+                .cache = script->cache,
+                .imports = { .data = script->imports, .length = strlen(script->imports) },
         };
+        char seal[SEAL_MAX];
 
+        if (script->cache_for) {
+                seal_write(&version, script->cache_for, seal);
+                version.cache_for = (struct store_bytes){ .data = seal, .length = strlen(seal) };
+        }
         job->r = store_put(store, &version, clock_date_ms(), &job->version);
         function_job_keep_reason(job, store);
 }

@@ -13,6 +13,11 @@ struct script *script_new(enum guest_language language, char *path, char *code, 
 
         if (!script)
                 return NULL;
+        script->imports = strdup("");
+        if (!script->imports) {
+                free(script);
+                return NULL;
+        }
         script->references = 1;
         script->language = language;
         script->path = path;
@@ -34,6 +39,9 @@ struct script *script_unref(struct script *script)
         free(script->code.data);
         free(script->compiled.data);
         free(script->map.data);
+        free(script->imports);
+        free(script->cache.data);
+        free(script->cache_for);
         free(script);
         return NULL;
 }
@@ -71,8 +79,73 @@ int script_set_compiled(
         return 0;
 }
 
+/* Of the dotted name that stands there, up to a blank or the end; 0: it is none. */
+static size_t import_length(const char *text, size_t length)
+{
+        static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_";
+        bool begins = true; /* a part between dots, where no digit may stand */
+        size_t i = 0;
+
+        for (; i < length && text[i] != ' '; i++) {
+                bool is_dot = text[i] == '.', is_digit = text[i] >= '0' && text[i] <= '9';
+
+                if (is_dot || is_digit ? begins : !memchr(letters, text[i], sizeof letters - 1))
+                        return 0;
+                begins = is_dot;
+        }
+        return begins ? 0 : i;
+}
+
+static bool imports_valid(const char *text, size_t length)
+{
+        const char *end = text + length, *last = NULL;
+        size_t last_length = 0;
+
+        if (length > IMPORTS_MAX_BYTES)
+                return false;
+        for (size_t n = 1;; n++) {
+                size_t found = import_length(text, (size_t)(end - text));
+                int order = last ? memcmp(last, text, MIN(last_length, found)) : -1;
+
+                if (found == 0 || n > IMPORTS_MAX || order > 0 || (order == 0 && last_length >= found))
+                        return false;
+                if (text + found == end)
+                        return true;
+                last = text;
+                last_length = found;
+                text += found + 1;
+        }
+}
+
+int script_set_imports(struct script *script, const char *imports, size_t length)
+{
+        char *copy = length > 0 && imports_valid(imports, length) ? strndup(imports, length) : strdup("");
+
+        if (!copy)
+                return error_trace(-ENOMEM);
+        free(script->imports);
+        script->imports = copy;
+        return 0;
+}
+
+int script_set_cache(struct script *script, const char *cache, size_t length, const char *cache_for)
+{
+        struct store_bytes bytes = { 0 };
+        char *name = strdup(cache_for);
+
+        if (!name || (length > 0 && script_copy(&bytes, cache, length) < 0)) {
+                free(name);
+                return error_trace(-ENOMEM);
+        }
+        free(script->cache.data);
+        free(script->cache_for);
+        script->cache = bytes;
+        script->cache_for = name;
+        return 0;
+}
+
 size_t script_size(const struct script *script)
 {
         return sizeof *script + (script->path ? strlen(script->path) : 0) + script->code.length +
-               script->compiled.length + script->map.length;
+               script->compiled.length + script->map.length + script->cache.length;
 }

@@ -13,6 +13,8 @@
 #include "store/store.h"
 #include "wire/guest_api.h"
 
+enum { IMPORTS_MAX = 32, IMPORTS_MAX_BYTES = 1024 };
+
 struct script {
         unsigned references;
         enum guest_language language;
@@ -21,6 +23,13 @@ struct script {
         struct store_bytes code;
         struct store_bytes compiled; /* TypeScript once compiled; data is NULL before */
         struct store_bytes map;
+        /* Python: the modules that it imports at its top level, as its check cell said: dotted names, sorted,
+         * each once, a blank between two. Never NULL; "" for none. */
+        char *imports;
+        /* Compiled code, for the cells of this script alone; opaque. cache_for: the version of the runtime
+         * that made it, or that made none; NULL: none was asked. */
+        struct store_bytes cache;
+        char *cache_for;
         struct limits limits; /* of a version. Those of /run-now are its call's: equal code shares a script */
 };
 
@@ -36,6 +45,12 @@ bool script_needs_compiling(const struct script *script);
 /* Copies JavaScript and source map in. 0 or -ENOMEM. */
 int script_set_compiled(
         struct script *script, const char *code, size_t code_length, const char *map, size_t map_length);
+
+/* What a check cell says that a script imports, which is taken for none if it has not the form that is said
+ * above, or is longer than IMPORTS_. 0 or -ENOMEM. */
+int script_set_imports(struct script *script, const char *imports, size_t length);
+/* Copies the cache and the name of the runtime in. 0 or -ENOMEM. */
+int script_set_cache(struct script *script, const char *cache, size_t length, const char *cache_for);
 
 /* Bytes that it occupies. */
 size_t script_size(const struct script *script);

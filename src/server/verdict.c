@@ -113,19 +113,26 @@ static int frame_syntax(struct script *script, const struct cell_notice *notice,
 static int frame_compiled(
         struct script *script, const struct cell_notice *notice, struct verdict *ret_verdict)
 {
-        struct frame_compiled lengths;
-        const char *code = notice->body + sizeof lengths;
-        int r;
+        bool is_wanted = script_needs_compiling(script);
+        struct frame_compiled n;
+        const char *code = notice->body + sizeof n, *map, *cache;
+        int r = 0;
 
-        memcpy(&lengths, notice->body, sizeof lengths);
-        if (!script_needs_compiling(script) ||
-                (uint64_t)lengths.code_length + lengths.map_length != notice->length - sizeof lengths)
+        memcpy(&n, notice->body, sizeof n);
+        if ((uint64_t)n.code_length + n.map_length + n.cache_length + n.imports_length !=
+                        notice->length - sizeof n ||
+                (!is_wanted && (n.code_length > 0 || n.map_length > 0)) ||
+                (script->language != GUEST_PYTHON && n.imports_length > 0))
                 return -EBADMSG;
-        r = script_set_compiled(
-                script, code, lengths.code_length, code + lengths.code_length, lengths.map_length);
+        map = code + n.code_length;
+        cache = map + n.map_length;
+        if (is_wanted)
+                r = script_set_compiled(script, code, n.code_length, map, n.map_length);
+        if (r == 0)
+                r = script_set_imports(script, cache + n.cache_length, n.imports_length);
         if (r < 0)
                 return r;
-        *ret_verdict = (struct verdict){ .ending = CALL_CHECKED };
+        *ret_verdict = (struct verdict){ .ending = CALL_CHECKED, .body = cache, .length = n.cache_length };
         return 0;
 }
 

@@ -8,12 +8,13 @@
 
 struct verdict {
         enum call_ending ending;
-        const char *body; /* in the frame */
+        const char *body; /* in the frame; CALL_CHECKED: compiled code to keep */
         size_t length;
 };
 
 /*
- * leg: what the cell was asked to do. A CALL_CHECKED of TypeScript has put the JavaScript into the script.
+ * leg: what the cell was asked to do. A CALL_CHECKED has put into the script what it imports and, for
+ * TypeScript, the JavaScript.
  * 0; -EBADMSG: the cell may not say that; -ENOMEM. cell.c has checked turn and length of the frame.
  */
 int verdict_of_frame(struct script *script, enum guest_mode leg, const struct cell_notice *notice,

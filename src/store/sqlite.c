@@ -26,6 +26,7 @@ enum statement {
         STATEMENT_LATEST,
         STATEMENT_GET,
         STATEMENT_PUT,
+        STATEMENT_PUT_CACHE,
         STATEMENT_COUNT,
 };
 
@@ -34,10 +35,13 @@ static const char *const statements[STATEMENT_COUNT] = {
         [STATEMENT_COMMIT] = "COMMIT",
         [STATEMENT_ROLLBACK] = "ROLLBACK",
         [STATEMENT_LATEST] = "SELECT max(version) FROM function_version WHERE path = ?1",
-        [STATEMENT_GET] = "SELECT path, language, version, created_ms, code, compiled, map, limits "
-                          "FROM function_version WHERE path = ?1 AND version = ?2",
-        [STATEMENT_PUT] = "INSERT INTO function_version (path, version, created_ms, language, code, "
-                          "compiled, map, limits) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        [STATEMENT_GET] = "SELECT path, language, version, created_ms, code, compiled, map, limits, cache, "
+                          "cache_for, imports FROM function_version WHERE path = ?1 AND version = ?2",
+        [STATEMENT_PUT] =
+                "INSERT INTO function_version (path, version, created_ms, language, code, compiled, map, "
+                "limits, cache, cache_for, imports) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        [STATEMENT_PUT_CACHE] = "UPDATE function_version SET cache = ?3, cache_for = ?4, imports = ?5 "
+                                "WHERE path = ?1 AND version = ?2",
 };
 
 /* Row n brings a database from user_version n to n + 1. Rows are added, never changed. */
@@ -53,6 +57,9 @@ static const char *const schema[] = {
         " PRIMARY KEY (path, version)"
         ") STRICT",
         "ALTER TABLE function_version ADD COLUMN limits TEXT",
+        "ALTER TABLE function_version ADD COLUMN cache BLOB;"
+        "ALTER TABLE function_version ADD COLUMN cache_for TEXT;"
+        "ALTER TABLE function_version ADD COLUMN imports TEXT",
 };
 
 struct sqlite_store {
@@ -228,7 +235,10 @@ static int sqlite_insert(
                 sqlite_bind_bytes(statement, 5, &function->code) != SQLITE_OK ||
                 sqlite_bind_bytes(statement, 6, &function->compiled) != SQLITE_OK ||
                 sqlite_bind_bytes(statement, 7, &function->map) != SQLITE_OK ||
-                sqlite_bind_text(statement, 8, &function->limits) != SQLITE_OK)
+                sqlite_bind_text(statement, 8, &function->limits) != SQLITE_OK ||
+                sqlite_bind_bytes(statement, 9, &function->cache) != SQLITE_OK ||
+                sqlite_bind_text(statement, 10, &function->cache_for) != SQLITE_OK ||
+                sqlite_bind_text(statement, 11, &function->imports) != SQLITE_OK)
                 return sqlite_failed(sqlite, "bind");
         return sqlite_run(sqlite, STATEMENT_PUT);
 }
@@ -255,6 +265,25 @@ static int sqlite_put(
         if (r == 0)
                 *ret_version = version;
         return r;
+}
+
+static int sqlite_put_cache(struct store *store, const struct store_version *function)
+{
+        struct sqlite_store *sqlite = sqlite_from(store);
+        sqlite3_stmt *statement;
+        int r = sqlite_open(sqlite);
+
+        if (r != 0)
+                return r;
+        statement = sqlite->statements[STATEMENT_PUT_CACHE];
+        if (sqlite_bind_path(statement, function->path) != SQLITE_OK ||
+                sqlite3_bind_int64(statement, 2, (sqlite3_int64)function->version) != SQLITE_OK ||
+                sqlite_bind_bytes(statement, 3, &function->cache) != SQLITE_OK ||
+                sqlite_bind_text(statement, 4, &function->cache_for) != SQLITE_OK ||
+                sqlite_bind_text(statement, 5, &function->imports) != SQLITE_OK)
+                return sqlite_failed(sqlite, "bind");
+        r = sqlite_run(sqlite, STATEMENT_PUT_CACHE);
+        return r == 0 && sqlite3_changes(sqlite->db) == 0 ? STORE_NOT_FOUND : r;
 }
 
 static int sqlite_column_bytes(sqlite3_stmt *statement, int at, struct store_bytes *ret_bytes)
@@ -293,7 +322,10 @@ static int sqlite_read_row(sqlite3_stmt *statement, struct store_version *ret_fu
         if (!function.path || !function.language || sqlite_column_bytes(statement, 4, &function.code) < 0 ||
                 sqlite_column_bytes(statement, 5, &function.compiled) < 0 ||
                 sqlite_column_bytes(statement, 6, &function.map) < 0 ||
-                sqlite_column_bytes(statement, 7, &function.limits) < 0) {
+                sqlite_column_bytes(statement, 7, &function.limits) < 0 ||
+                sqlite_column_bytes(statement, 8, &function.cache) < 0 ||
+                sqlite_column_bytes(statement, 9, &function.cache_for) < 0 ||
+                sqlite_column_bytes(statement, 10, &function.imports) < 0) {
                 store_version_deinit(&function);
                 return error_trace(-ENOMEM);
         }
@@ -366,6 +398,7 @@ static void sqlite_free(struct store *store)
 static const struct store_ops sqlite_ops = {
         .put = sqlite_put,
         .get = sqlite_get,
+        .put_cache = sqlite_put_cache,
         .check = sqlite_check,
         .free = sqlite_free,
 };

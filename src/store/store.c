@@ -16,6 +16,11 @@ int store_get(struct store *store, const char *path, uint64_t version, struct st
         return store->ops->get(store, path, version, ret_function, ret_latest);
 }
 
+int store_put_cache(struct store *store, const struct store_version *function)
+{
+        return store->ops->put_cache(store, function);
+}
+
 int store_check(struct store *store)
 {
         return store->ops->check(store);
@@ -41,5 +46,8 @@ void store_version_deinit(struct store_version *function)
         free(function->compiled.data);
         free(function->map.data);
         free(function->limits.data);
+        free(function->cache.data);
+        free(function->cache_for.data);
+        free(function->imports.data);
         *function = (struct store_version){ 0 };
 }

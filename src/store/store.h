@@ -29,6 +29,10 @@ struct store_version {
         struct store_bytes compiled; /* TypeScript: the JavaScript and its source map; otherwise absent */
         struct store_bytes map;
         struct store_bytes limits; /* JSON text, its meaning is the server's; absent: none of its own */
+        struct store_bytes cache;  /* compiled code; absent: none was kept */
+        struct store_bytes
+                cache_for; /* text: of what runtime it is, also if that made none; absent: not made */
+        struct store_bytes imports; /* text: modules that it imports; absent: not looked for */
 };
 
 struct store;
@@ -36,13 +40,16 @@ struct store;
 struct store_ops {
         /* Keeps a further version of function->path. Its number is max(now_ms, latest + 1), chosen and
          * written in one transaction; when 0 is returned, it is on stable storage. Reads path, language,
-         * code, compiled, map, limits. */
+         * code, compiled, map, limits, cache, cache_for, imports. */
         int (*put)(struct store *store, const struct store_version *function, uint64_t now_ms,
                 uint64_t *ret_version);
         /* version 0: the latest. The caller frees *ret_function with store_version_deinit(). ret_latest, if
          * not NULL: the latest version's number. */
         int (*get)(struct store *store, const char *path, uint64_t version,
                 struct store_version *ret_function, uint64_t *ret_latest);
+        /* Replaces cache, cache_for and imports of the version function->version of function->path.
+         * STORE_NOT_FOUND: it is not there. */
+        int (*put_cache)(struct store *store, const struct store_version *function);
         /* Can it be read and written now? 0 or STORE_UNAVAILABLE. */
         int (*check)(struct store *store);
         void (*free)(struct store *store);
@@ -58,6 +65,7 @@ int store_put(
         struct store *store, const struct store_version *function, uint64_t now_ms, uint64_t *ret_version);
 int store_get(struct store *store, const char *path, uint64_t version, struct store_version *ret_function,
         uint64_t *ret_latest);
+int store_put_cache(struct store *store, const struct store_version *function);
 int store_check(struct store *store);
 const char *store_reason(const struct store *store);
 /* Takes NULL, returns NULL. */

@@ -6,6 +6,7 @@
 
 #include "fuzz.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,7 @@
 #include "server/verdict.h"
 
 enum { PLAN_BYTES = 4, CALL_NEVER = 255, RESULT_MAX_BYTES = 4096, CODE_MAX_BYTES = 64 };
-enum { COMPILED_MAX_BYTES = 8 * CODE_MAX_BYTES + 1024 * 1024, SMALLEST_CAPACITY = 64 };
+enum { COMPILED_MAX_BYTES = 16 * CODE_MAX_BYTES + 1024 * 1024, SMALLEST_CAPACITY = 64 };
 
 struct plan {
         size_t call_at; /* byte of the channel before which the call is handed over */
@@ -165,6 +166,26 @@ static void same_check(const struct outcome *a, const struct outcome *b)
         must(a->event.fault == b->event.fault);
 }
 
+/* Whatever the cell wrote, what a script is said to import has the form of script.h. */
+static void imports_check(const char *imports)
+{
+        char copy[IMPORTS_MAX_BYTES + 1], *save = NULL;
+        const char *last = "";
+        size_t n = 0, length = 0;
+
+        must(strlen(imports) <= IMPORTS_MAX_BYTES);
+        strcpy(copy, imports);
+        for (char *name = strtok_r(copy, " ", &save); name; name = strtok_r(NULL, " ", &save), n++) {
+                must(strcmp(last, name) < 0 && (name[0] == '_' || isalpha((unsigned char)name[0])));
+                for (const char *at = name; *at; at++)
+                        must(*at == '_' || isalnum((unsigned char)*at) ||
+                                (*at == '.' && at[1] && at[1] != '.'));
+                length += strlen(name);
+                last = name;
+        }
+        must(n <= IMPORTS_MAX && strlen(imports) == length + (n > 0 ? n - 1 : 0));
+}
+
 /* Whatever the cell wrote, what is told is JSON. */
 static void error_check(const char *text, size_t length)
 {
@@ -195,6 +216,7 @@ static void verdict_check(const struct plan *plan, const struct frames_event *ev
         r = verdict_of_frame(script, plan->leg, &notice, &verdict);
         must(r == 0 || r == -EBADMSG);
         must(r == 0 || !script->compiled.data);
+        imports_check(script->imports);
         if (r == 0) {
                 must(verdict.ending < CALL_ENDINGS && verdict_name(verdict.ending));
                 must(verdict.length <= event->length);

@@ -22,9 +22,9 @@ sys.path[:0] = [HERE, os.path.abspath(os.path.join(HERE, "..", "..", "src", "gue
 
 # Stands for the C module, which needs a keeper around it.
 guest = types.ModuleType("mayfly_guest")
-guest.RUN, guest.CHECK, guest.RESULT, guest.NOTHING, guest.ERROR, guest.SYNTAX = range(1, 7)
+guest.RUN, guest.CHECK, guest.RESULT, guest.NOTHING, guest.ERROR, guest.SYNTAX, guest.COMPILED = range(1, 8)
 sys.modules["mayfly_guest"] = guest
-KINDS = {0: None, 3: "result", 4: "nothing", 5: "error", 6: "syntax"}
+KINDS = {0: None, 3: "result", 4: "nothing", 5: "error", 6: "syntax", 7: "compiled"}
 
 import boot  # noqa: E402
 import mayfly_report as report  # noqa: E402
@@ -102,6 +102,17 @@ def run(source, event=None):
 
     data, stdout = in_child(call)
     return Outcome(KINDS[data[0]], data[1], data[2:], stdout)
+
+
+def check(source):
+    """The four parts of the check's FRAME_COMPILED, and stdout."""
+    data, stdout = in_child(lambda: repr(boot.serve_call(guest.CHECK, source.encode(), b"")).encode())
+    kind, body, status = ast.literal_eval(data.decode())
+    assert (KINDS[kind], status) == ("compiled", 0), body
+    lengths = [int.from_bytes(body[at : at + 4], sys.byteorder) for at in range(0, 16, 4)]
+    ends = [16 + sum(lengths[: n + 1]) for n in range(4)]
+    assert ends[-1] == len(body)
+    return [body[end - length : end] for end, length in zip(ends, lengths)], stdout
 
 
 def run_stock(source):
@@ -323,10 +334,31 @@ multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,)).star
         self.assertEqual(run("import sys\nsys.stdout.close()\nreturn 1").body, 1)
 
     def test_check_runs_nothing(self):
-        data, stdout = in_child(
-            lambda: repr(boot.serve_call(guest.CHECK, b"print('ran')\nreturn 1", b"")).encode()
-        )
-        self.assertEqual((data, stdout), (repr((guest.NOTHING, b"", 0)).encode(), ""))
+        parts, stdout = check("print('ran')\nreturn 1")
+        self.assertEqual((parts[3], stdout), (b"", ""))
+
+
+class ImportsAreNoted(unittest.TestCase):
+    ROWS = {
+        "x = 1": "",
+        "import b, a as c\nimport os.path": "a b os.path",
+        "from a.b import c\nfrom a.b import d\nfrom numpy import *\nreturn 1": "a.b numpy",
+        "from __future__ import annotations\nimport json": "json",
+        "'doc'\ntry:\n import a\n try: import b\n finally: import c\nexcept E:\n import d": "a b",
+        "if 1: import a\ndef f(): import b\nclass C: import c\nwith x: import d": "",
+        "from . import a\nfrom .b import c\nfrom .. import d": "",
+        "import ünicode, plain": "plain",
+        "await f()\nimport a": "a",
+        "\n".join(f"import m{n:02}" for n in range(32)): " ".join(f"m{n:02}" for n in range(32)),
+        "\n".join(f"import m{n:02}" for n in range(33)): "",
+        "import " + "x" * 1024: "x" * 1024,
+        "import " + "x" * 1025: "",
+    }
+
+    def test_rows(self):
+        for source, imports in self.ROWS.items():
+            with self.subTest(source):
+                self.assertEqual(check(source)[0][3].decode(), imports)
 
 
 class ResultsThatJsonCannotHold(unittest.TestCase):

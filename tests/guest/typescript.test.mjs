@@ -181,7 +181,7 @@ test('the template answers a check with the compiled script', async () => {
     language: 'GUEST_TYPESCRIPT',
   });
   assert.equal(kind, 'FRAME_COMPILED');
-  assert.match(body.slice(8), /^var E;/);
+  assert.match(body.slice(16), /^var E;/);
   assert.match(body, /return E\.A;\n\{"version":3,/);
   const fault = await check('let a: = 1', { template: 'typescript', language: 'GUEST_TYPESCRIPT' });
   assert.deepEqual(

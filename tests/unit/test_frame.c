@@ -14,7 +14,7 @@
 #include "base/macros.h"
 #include "server/frame.h"
 
-enum { RESULT_MAX = 8, CODE_MAX = 16, ERROR_MAX = 1 << 20, COMPILED_MAX = 8 * CODE_MAX + (1 << 20) };
+enum { RESULT_MAX = 8, CODE_MAX = 16, ERROR_MAX = 1 << 20, COMPILED_MAX = 16 * CODE_MAX + (1 << 20) };
 enum { NEVER = -1, SAID_MAX = 3 };
 
 struct said {
@@ -56,8 +56,8 @@ static const struct frame_case {
         { "error", 1, { R, { FRAME_ERROR, "{}", 0 } }, NULL, FRAMES_FINAL, FRAME_ERROR, "{}" },
         { "syntax", 1, { R, { FRAME_SYNTAX, "{\"a\":1}", 0 } }, NULL, FRAMES_FINAL, FRAME_SYNTAX,
                 "{\"a\":1}" },
-        { "compiled", 1, { R, { FRAME_COMPILED, "12345678abc", 0 } }, NULL, FRAMES_FINAL, FRAME_COMPILED,
-                "12345678abc" },
+        { "compiled", 1, { R, { FRAME_COMPILED, "1234567890123456abc", 0 } }, NULL, FRAMES_FINAL,
+                FRAME_COMPILED, "1234567890123456abc" },
         { "wall", NEVER, { { FRAME_WALL, "12345678", 0 } }, NULL, FRAMES_FINAL, FRAME_WALL, "12345678" },
         { "wall, with a call waiting", 0, { { FRAME_WALL, "12345678", 0 } }, NULL, FRAMES_FINAL, FRAME_WALL,
                 "12345678" },
@@ -109,7 +109,7 @@ static const struct frame_case {
                 "a frame too long" },
         { "syntax too long", 1, { R, { FRAME_SYNTAX, "{}", ERROR_MAX + 1 } }, NULL, FRAMES_FAULT, 0,
                 "a frame too long" },
-        { "compiled too short", 1, { R, { FRAME_COMPILED, "1234567", 0 } }, NULL, FRAMES_FAULT, 0,
+        { "compiled too short", 1, { R, { FRAME_COMPILED, "123456789012345", 0 } }, NULL, FRAMES_FAULT, 0,
                 "a frame too short" },
         { "compiled too long", 1, { R, { FRAME_COMPILED, "", COMPILED_MAX + 1 } }, NULL, FRAMES_FAULT, 0,
                 "a frame too long" },

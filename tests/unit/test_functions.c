@@ -108,6 +108,40 @@ static void test_the_cache_knows_code(void **state)
         cache_free(cache);
 }
 
+static void test_imports_have_one_form(void **state)
+{
+        static const char *const good[] = { "a", "a b", "numpy os.path", "A _b.c9.D", "a a.b ab" };
+        static const char *const bad[] = { "", " ", "a ", " a", "a  b", "b a", "a a", "a.b a", "ab a", "9a",
+                "a.", ".a", "a..b", "a.9", "a-b", "a\nb", "a\tb", "\xc3\xa9", "a,b", "a/b" };
+        char longest[IMPORTS_MAX_BYTES + 2], many[IMPORTS_MAX * 3 + 3] = "";
+        struct script *made = script("a", 1, 1);
+
+        (void)state;
+        assert_string_equal(made->imports, "");
+        for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+                assert_int_equal(script_set_imports(made, good[i], strlen(good[i])), 0);
+                assert_string_equal(made->imports, good[i]);
+        }
+        for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+                assert_int_equal(script_set_imports(made, bad[i], strlen(bad[i])), 0);
+                assert_string_equal(made->imports, "");
+        }
+        assert_int_equal(script_set_imports(made, "a\0b", 3), 0);
+        assert_string_equal(made->imports, "");
+
+        memset(longest, 'a', sizeof longest);
+        for (size_t length = IMPORTS_MAX_BYTES; length < sizeof longest; length++) {
+                assert_int_equal(script_set_imports(made, longest, length), 0);
+                assert_int_equal(strlen(made->imports), length == IMPORTS_MAX_BYTES ? length : 0);
+        }
+        for (int i = 0; i <= IMPORTS_MAX; i++) {
+                sprintf(many + strlen(many), "%s%c%c", i ? " " : "", 'a' + i / 26, 'a' + i % 26);
+                assert_int_equal(script_set_imports(made, many, strlen(many)), 0);
+                assert_int_equal(strlen(made->imports), i < IMPORTS_MAX ? strlen(many) : 0);
+        }
+        script_unref(made);
+}
+
 static const struct settings settings = {
         .cache_max_bytes = 1 << 20,
         .timeout_script_ms = 30000,
@@ -288,6 +322,7 @@ int main(void)
                 cmocka_unit_test(test_the_cache_knows_versions_and_the_latest),
                 cmocka_unit_test(test_the_cache_has_a_bound),
                 cmocka_unit_test(test_the_cache_knows_code),
+                cmocka_unit_test(test_imports_have_one_form),
                 cmocka_unit_test_setup_teardown(
                         test_uploads_are_found_in_memory_and_in_the_store, shop_setup, shop_teardown),
                 cmocka_unit_test_setup_teardown(

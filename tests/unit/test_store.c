@@ -103,7 +103,10 @@ static void test_it_is_there_after_reopening(void **state)
                 .code = { (char *)code, sizeof code - 1 },
                 .compiled = { (char *)"js", 2 },
                 .map = { (char *)"{}", 2 },
-                .limits = { (char *)"{\"cpus\":1}", 10 } };
+                .limits = { (char *)"{\"cpus\":1}", 10 },
+                .cache = { (char *)code, sizeof code - 1 },
+                .cache_for = { (char *)"Node.js 1", 9 },
+                .imports = { (char *)"a b", 3 } };
         struct store_version found;
         uint64_t version, latest;
 
@@ -117,6 +120,10 @@ static void test_it_is_there_after_reopening(void **state)
         assert_string_equal(found.map.data, "{}");
         assert_string_equal(found.limits.data, "{\"cpus\":1}");
         assert_int_equal(found.limits.length, 10);
+        assert_int_equal(found.cache.length, sizeof code - 1);
+        assert_memory_equal(found.cache.data, code, sizeof code);
+        assert_string_equal(found.cache_for.data, "Node.js 1");
+        assert_string_equal(found.imports.data, "a b");
         assert_int_equal(found.version, 5000);
         assert_int_equal(found.created_ms, 5000);
         assert_int_equal(latest, 5000);
@@ -126,7 +133,41 @@ static void test_it_is_there_after_reopening(void **state)
         assert_int_equal(store_get(place->store, "x/y", 0, &found, NULL), 0);
         assert_null(found.compiled.data);
         assert_null(found.limits.data);
+        assert_null(found.cache.data);
+        assert_null(found.cache_for.data);
+        assert_null(found.imports.data);
         store_version_deinit(&found);
+}
+
+static void test_compiled_code_is_replaced_in_its_own_version(void **state)
+{
+        struct place *place = *state;
+        struct store_version function = { .path = (char *)"a",
+                .version = 1001,
+                .cache = { (char *)"code", 4 },
+                .cache_for = { (char *)"CPython 1", 9 },
+                .imports = { (char *)"", 0 } };
+        struct store_version found;
+
+        for (uint64_t version = 1000; version <= 1002; version++)
+                assert_int_equal(put(place, "a", "1", version), version);
+        assert_int_equal(store_put_cache(place->store, &function), 0);
+        place_reopen(place);
+        for (uint64_t version = 1000; version <= 1002; version++) {
+                assert_int_equal(store_get(place->store, "a", version, &found, NULL), 0);
+                assert_string_equal(found.code.data, "1");
+                if (version == 1001) {
+                        assert_string_equal(found.cache.data, "code");
+                        assert_string_equal(found.cache_for.data, "CPython 1");
+                        assert_string_equal(found.imports.data, "");
+                } else {
+                        assert_null(found.cache.data);
+                        assert_null(found.cache_for.data);
+                }
+                store_version_deinit(&found);
+        }
+        function.version = 7;
+        assert_int_equal(store_put_cache(place->store, &function), STORE_NOT_FOUND);
 }
 
 static void test_absent_is_not_found(void **state)
@@ -246,6 +287,7 @@ static void test_the_store_of_an_older_mayfly_is_brought_up_to_date(void **state
                 assert_string_equal(found.language, "typescript");
                 assert_int_equal(found.created_ms, 900);
                 assert_null(found.limits.data);
+                assert_null(found.cache_for.data);
                 store_version_deinit(&found);
         }
         assert_int_equal(store_put(place->store, &function, 500, &version), 0);
@@ -254,6 +296,26 @@ static void test_the_store_of_an_older_mayfly_is_brought_up_to_date(void **state
         assert_string_equal(found.limits.data, "{}");
         store_version_deinit(&found);
         expect_code(place, "old", 1000, "ts");
+}
+
+static void test_the_second_schema_too(void **state)
+{
+        struct place *place = *state;
+        char statements[2 * sizeof first_schema];
+        struct store_version found;
+
+        snprintf(statements, sizeof statements,
+                "%s; ALTER TABLE function_version ADD COLUMN limits TEXT; PRAGMA user_version = 2;"
+                "UPDATE function_version SET limits = '{\"cpus\":2}'",
+                first_schema);
+        place_begin_with(place, statements);
+        assert_int_equal(store_get(place->store, "old", 0, &found, NULL), 0);
+        assert_string_equal(found.compiled.data, "js");
+        assert_string_equal(found.limits.data, "{\"cpus\":2}");
+        assert_null(found.cache.data);
+        assert_null(found.cache_for.data);
+        assert_null(found.imports.data);
+        store_version_deinit(&found);
 }
 
 static void test_a_lock_puts_the_update_off(void **state)
@@ -306,6 +368,9 @@ int main(void)
                         test_a_damaged_file_is_unavailable, place_setup, place_teardown),
                 cmocka_unit_test_setup_teardown(
                         test_the_store_of_an_older_mayfly_is_brought_up_to_date, place_setup, place_teardown),
+                cmocka_unit_test_setup_teardown(test_the_second_schema_too, place_setup, place_teardown),
+                cmocka_unit_test_setup_teardown(
+                        test_compiled_code_is_replaced_in_its_own_version, place_setup, place_teardown),
                 cmocka_unit_test_setup_teardown(test_a_lock_puts_the_update_off, place_setup, place_teardown),
                 cmocka_unit_test_setup_teardown(
                         test_the_store_of_a_newer_mayfly_is_left_alone, place_setup, place_teardown),

@@ -1,0 +1,48 @@
+#include "server/seal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* FNV-1a, over the length too: what ends one part is not what begins the next. */
+static uint64_t seal_add(uint64_t seal, const struct store_bytes *bytes)
+{
+        for (size_t i = 0; i < bytes->length; i++)
+                seal = (seal ^ (unsigned char)bytes->data[i]) * 0x100000001b3;
+        return (seal ^ bytes->length) * 0x100000001b3;
+}
+
+static uint64_t seal_of(const struct store_version *version)
+{
+        uint64_t seal = 0xcbf29ce484222325;
+
+        seal = seal_add(seal, &version->code);
+        seal = seal_add(seal, &version->compiled);
+        return seal_add(seal, &version->cache);
+}
+
+void seal_write(const struct store_version *version, const char *cache_for, char text[SEAL_MAX])
+{
+        snprintf(text, SEAL_MAX, "%s %016llx", cache_for, (unsigned long long)seal_of(version));
+}
+
+static void bytes_drop(struct store_bytes *bytes)
+{
+        free(bytes->data);
+        *bytes = (struct store_bytes){ 0 };
+}
+
+void seal_open(struct store_version *version)
+{
+        char text[SEAL_MAX], *blank = version->cache_for.data ? strrchr(version->cache_for.data, ' ') : NULL;
+
+        if (blank) {
+                *blank = 0;
+                version->cache_for.length = (size_t)(blank - version->cache_for.data);
+                seal_write(version, "", text);
+                if (strcmp(text + 1, blank + 1) == 0)
+                        return;
+        }
+        bytes_drop(&version->cache);
+        bytes_drop(&version->cache_for);
+}
