@@ -70,6 +70,8 @@ name = event.get("name", "")
 print(end="")
 return {"note": f"hello {name}", "list": [double(n) for n in range(3)]}
 """
+WARM_TEXT = script.decode_script(WARM_SCRIPT)
+WARM_CODE = code.dump_code(script.compile_script(WARM_TEXT), WARM_TEXT)
 
 
 # In the template
@@ -83,7 +85,8 @@ def warm_up():
             pass
     open_streams()
     for _ in range(REHEARSALS):
-        rehearse()
+        rehearse(b"")
+        rehearse(WARM_CODE)
     prepare_cells()
     sys.path.remove(HERE)
     sys.path_importer_cache.pop(HERE, None)
@@ -113,10 +116,10 @@ def open_streams():
         os.close(end)
 
 
-def rehearse():
+def rehearse(compiled):
     """Walks the way of a call. In a waiting cell this maps the memory that the call would otherwise map page
     by page, which takes most of a short call's time. The call's own module replaces this one."""
-    serve_call(guest.RUN, WARM_SCRIPT, b'{"name": "world"}')
+    serve_call(guest.RUN, WARM_SCRIPT, compiled, b'{"name": "world"}')
     run_exit_handlers()
     flush_streams()
     del sys.modules["__main__"]
@@ -159,14 +162,14 @@ def renew_randomness():
         seed()
 
 
-def serve_call(mode, source, event_text):
+def serve_call(mode, source, cache, event_text):
     """Kind and body of the frame that ends the call, and the status to exit with."""
     cell = getpid()  # a script that forks comes back in its children, too
     try:
         source_text = script.decode_script(source)
-        codes = script.compile_script(source_text)
         if mode == guest.CHECK:
-            return guest.COMPILED, code.describe_code(source_text), 0
+            return guest.COMPILED, code.check_code(source_text), 0
+        codes = code.load_code(cache) or script.compile_script(source_text)
     except Exception as error:
         return guest.SYNTAX, report.describe_syntax_error(error, source), 0
     try:
@@ -236,10 +239,10 @@ def flush_streams():
 def run_cell():
     ready_cell()
     if not guest.has_call(SPARE_AFTER_MS):  # a spare: what it readies now, its call need not wait for
-        rehearse()
-    mode, _, source, event_text = guest.receive()
+        rehearse(WARM_CODE)
+    mode, _, source, cache, event_text = guest.receive()
     cell = getpid()
-    kind, body, status = serve_call(mode, source, event_text)
+    kind, body, status = serve_call(mode, source, cache, event_text)
     run_exit_handlers()
     flush_streams()
     if kind is not None and getpid() == cell:
@@ -258,12 +261,12 @@ def send_word(kind, body):
 
 def main():
     warm_up()
-    role = guest.serve()
+    role = guest.serve(code.STAMP)
     if role == "cell":
         run_cell()
     ready_cell()
     if role == "probe":
-        rehearse()
+        rehearse(WARM_CODE)
         guest.exit(0)
     guest.exit(selftest.run())
 

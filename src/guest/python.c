@@ -24,8 +24,9 @@ static PyObject *fail(int r)
         return PyErr_SetFromErrno(PyExc_OSError);
 }
 
-PyDoc_STRVAR(serve_doc, "serve() -> 'cell', 'selftest' or 'probe'\n\n"
-                        "Waits as the template; returns only in its children, walls raised.");
+PyDoc_STRVAR(serve_doc, "serve(stamp) -> 'cell', 'selftest' or 'probe'\n\n"
+                        "Waits as the template; returns only in its children, walls raised. stamp: what\n"
+                        "compiled code depends on besides the interpreter's version.");
 
 static PyObject *serve(PyObject *self, PyObject *args)
 {
@@ -38,10 +39,13 @@ static PyObject *serve(PyObject *self, PyObject *args)
                 [GUEST_ROLE_CELL] = "cell", [GUEST_ROLE_SELFTEST] = "selftest", [GUEST_ROLE_PROBE] = "probe"
         };
         const char *number = Py_GetVersion(); /* "3.11.2 (main, ...) [GCC ...]" */
+        const char *stamp;
         char version[64];
 
-        (void)self, (void)args;
-        snprintf(version, sizeof version, "CPython %.*s", (int)strcspn(number, " "), number);
+        (void)self;
+        if (!PyArg_ParseTuple(args, "s", &stamp))
+                return NULL;
+        snprintf(version, sizeof version, "CPython %.*s #%s", (int)strcspn(number, " "), number, stamp);
         return PyUnicode_FromString(roles[guest_serve(version, &hooks)]);
 }
 
@@ -58,7 +62,7 @@ static PyObject *has_call(PyObject *self, PyObject *args)
         return PyBool_FromLong(poll(&channel, 1, ms) > 0);
 }
 
-PyDoc_STRVAR(receive_doc, "receive() -> (mode, language, code, input)\n\n"
+PyDoc_STRVAR(receive_doc, "receive() -> (mode, language, code, cache, input)\n\n"
                           "Says that the cell is ready and waits for its call.");
 
 static PyObject *receive(PyObject *self, PyObject *args)
@@ -70,8 +74,9 @@ static PyObject *receive(PyObject *self, PyObject *args)
         (void)self, (void)args;
         if (r < 0)
                 return fail(r);
-        tuple = Py_BuildValue("(IIy#y#)", (unsigned)call.mode, (unsigned)call.language, call.code,
-                (Py_ssize_t)call.code_length, call.input, (Py_ssize_t)call.input_length);
+        tuple = Py_BuildValue("(IIy#y#y#)", (unsigned)call.mode, (unsigned)call.language, call.code,
+                (Py_ssize_t)call.code_length, call.cache, (Py_ssize_t)call.cache_length, call.input,
+                (Py_ssize_t)call.input_length);
         guest_call_deinit(&call);
         return tuple;
 }
@@ -107,7 +112,7 @@ static PyObject *exit_process(PyObject *self, PyObject *args)
 }
 
 static PyMethodDef methods[] = {
-        { "serve", serve, METH_NOARGS, serve_doc },
+        { "serve", serve, METH_VARARGS, serve_doc },
         { "has_call", has_call, METH_VARARGS, has_call_doc },
         { "receive", receive, METH_NOARGS, receive_doc },
         { "send", send_frame, METH_VARARGS, send_doc },

@@ -382,11 +382,11 @@ static enum guest_mode call_leg(const struct call *call)
 }
 
 /* Of the cells that run the script. */
-static const char *call_runtime_version(const struct call *call)
+static const char *call_build(const struct call *call)
 {
         const struct calls *calls = call->calls;
 
-        return cells_runtime_version(
+        return cells_runtime_build(
                 calls->cells, language_runtime(calls->languages, call->task.script->language, GUEST_RUN));
 }
 
@@ -404,17 +404,20 @@ static int call_hand_over(struct call *call)
         enum guest_mode leg = call_leg(call);
         bool runs = leg == GUEST_RUN;
         const struct store_bytes *code = runs && script->compiled.data ? &script->compiled : &script->code;
+        bool has_cache = runs && script_cache_fits(script, call_build(call));
         struct frame_call frame = {
                 .mode = leg,
                 .language = script->language,
                 .code_length = (uint32_t)code->length,
                 .map_length = runs ? (uint32_t)script->map.length : 0,
+                .cache_length = has_cache ? (uint32_t)script->cache.length : 0,
                 .input_length = runs ? (uint32_t)call->task.input_length : 0,
                 .memory_bytes = runs ? call_memory(call) : 0,
         };
 
         call->handed_over = true;
-        return cell_call(call->cell, &frame, code->data, script->map.data, call->task.input,
+        return cell_call(call->cell, &frame,
+                &(struct cell_parts){ code->data, script->map.data, script->cache.data, call->task.input },
                 runs ? call->task.transcript : NULL, call->result_max);
 }
 
@@ -556,7 +559,7 @@ static void call_keep_cache(struct call *call, const struct verdict *verdict)
         struct script *script = call->task.script;
 
         if (script->path)
-                script_set_cache(script, verdict->body, verdict->length, call_runtime_version(call));
+                script_set_cache(script, verdict->body, verdict->length, call_build(call));
 }
 
 static void call_hear(struct call *call, const struct cell_notice *notice)

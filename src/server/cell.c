@@ -368,19 +368,21 @@ void cell_limited(struct cell *cell, int error)
                 cell_tell(cell, &(struct cell_notice){ .news = CELL_IS_LIMITED, .error = error });
 }
 
-int cell_call(struct cell *cell, const struct frame_call *call, const char *code, const char *map,
-        const char *input, struct transcript *transcript, size_t result_max)
+int cell_call(struct cell *cell, const struct frame_call *call, const struct cell_parts *parts,
+        struct transcript *transcript, size_t result_max)
 {
         struct frame_header header = {
-                .length = (uint32_t)sizeof *call + call->code_length + call->map_length + call->input_length,
+                .length = (uint32_t)sizeof *call + call->code_length + call->map_length + call->cache_length +
+                          call->input_length,
                 .kind = FRAME_CALL,
         };
-        struct iovec parts[] = {
+        struct iovec whole[] = {
                 { &header, sizeof header },
                 { (void *)call, sizeof *call },
-                { (void *)code, call->code_length },
-                { (void *)map, call->map_length },
-                { (void *)input, call->input_length },
+                { (void *)parts->code, call->code_length },
+                { (void *)parts->map, call->map_length },
+                { (void *)parts->cache, call->cache_length },
+                { (void *)parts->input, call->input_length },
         };
         int r;
 
@@ -388,7 +390,7 @@ int cell_call(struct cell *cell, const struct frame_call *call, const char *code
         cell->frames.result_max_bytes = result_max;
         cell->transcript = transcript;
         r = cell_watch_pipes(cell);
-        return r == 0 ? cell_send(cell, parts, ARRAY_SIZE(parts)) : r;
+        return r == 0 ? cell_send(cell, whole, ARRAY_SIZE(whole)) : r;
 }
 
 void cell_mute(struct cell *cell)

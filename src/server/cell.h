@@ -61,6 +61,8 @@ void cells_on_runtime(struct cells *cells, const struct keeper_runtime *runtime)
 bool cells_runtime_up(const struct cells *cells, enum runtime runtime);
 /* Its version, or while it is down what went wrong; "" before the keeper said anything. */
 const char *cells_runtime_version(const struct cells *cells, enum runtime runtime);
+/* Its version, and what else compiled code depends on; "" while it is down. */
+const char *cells_runtime_build(const struct cells *cells, enum runtime runtime);
 /* Keep no spares any more: the server is about to leave. */
 void cells_drain(struct cells *cells);
 
@@ -76,13 +78,17 @@ bool cell_is_ready(const struct cell *cell);
  * anew. CELL_IS_LIMITED comes when they hold. 0 or -ENOMEM.
  */
 int cell_limit(struct cell *cell, const struct keeper_limit *limit);
+struct cell_parts {
+        const char *code, *map, *cache, *input;
+};
+
 /*
- * Hands the call over, once; what the socket does not take now is copied and follows. What the cell writes
- * goes to the transcript, until cell_mute(); NULL: its pipes are not read. result_max: bytes of FRAME_RESULT.
- * 0 or -ENOMEM.
+ * Hands the call over, once, with parts as long as it says; what the socket does not take now is copied and
+ * follows. What the cell writes goes to the transcript, until cell_mute(); NULL: its pipes are not read.
+ * result_max: bytes of FRAME_RESULT. 0 or -ENOMEM.
  */
-int cell_call(struct cell *cell, const struct frame_call *call, const char *code, const char *map,
-        const char *input, struct transcript *transcript, size_t result_max);
+int cell_call(struct cell *cell, const struct frame_call *call, const struct cell_parts *parts,
+        struct transcript *transcript, size_t result_max);
 /* Leaves its pipes unread, or reads on: one that writes then waits in its write. */
 void cell_pause(struct cell *cell, bool paused);
 /* Reads what stdout and stderr hold now. 0, or CELL_FULL when one is over the limit. */

@@ -189,12 +189,24 @@ void cells_on_limited(struct cells *cells, const struct keeper_limited *limited)
                 cell_limited(cell, limited->error);
 }
 
+/* "CPython 3.11.2 #1a2b3c4d": behind the mark is what its compiled code depends on besides the version. */
+static void cell_pool_set_version(struct cell_pool *pool, const char version[KEEPER_TEXT])
+{
+        char *mark;
+
+        memcpy(pool->build, version, KEEPER_TEXT);
+        memcpy(pool->version, version, KEEPER_TEXT);
+        mark = pool->up ? strstr(pool->version, " #") : NULL;
+        if (mark)
+                *mark = 0;
+}
+
 void cells_on_runtime(struct cells *cells, const struct keeper_runtime *runtime)
 {
         struct cell_pool *pool = &cells->pools[runtime->runtime];
 
         pool->up = runtime->up != 0;
-        memcpy(pool->version, runtime->version, sizeof pool->version);
+        cell_pool_set_version(pool, runtime->version);
         /* The keeper has logged it, with the reason. */
         log_debug("runtime.news", "runtime=%s up=%d generation=%u", runtime_name(pool->runtime), pool->up,
                 runtime->generation);
@@ -210,6 +222,11 @@ bool cells_runtime_up(const struct cells *cells, enum runtime runtime)
 const char *cells_runtime_version(const struct cells *cells, enum runtime runtime)
 {
         return cells->pools[runtime].version;
+}
+
+const char *cells_runtime_build(const struct cells *cells, enum runtime runtime)
+{
+        return cells->pools[runtime].up ? cells->pools[runtime].build : "";
 }
 
 void cells_drain(struct cells *cells)

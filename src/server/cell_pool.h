@@ -43,7 +43,7 @@ struct cell_pool {
         struct cells *cells;
         enum runtime runtime;
         bool up;
-        char version[KEEPER_TEXT];
+        char version[KEEPER_TEXT], build[KEEPER_TEXT];
         struct list spares; /* also dying ones: they still occupy the keeper */
         size_t n_spares, wanted;
         uint32_t backoff_ms; /* 0: the last spare served */

@@ -144,6 +144,11 @@ int script_set_cache(struct script *script, const char *cache, size_t length, co
         return 0;
 }
 
+bool script_cache_fits(const struct script *script, const char *build)
+{
+        return script->cache_for && strcmp(script->cache_for, build) == 0;
+}
+
 size_t script_size(const struct script *script)
 {
         return sizeof *script + (script->path ? strlen(script->path) : 0) + script->code.length +

@@ -52,5 +52,8 @@ int script_set_imports(struct script *script, const char *imports, size_t length
 /* Copies the cache and the name of the runtime in. 0 or -ENOMEM. */
 int script_set_cache(struct script *script, const char *cache, size_t length, const char *cache_for);
 
+/* Was it made for this build (cells_runtime_build()), or tried at least? */
+bool script_cache_fits(const struct script *script, const char *build);
+
 /* Bytes that it occupies. */
 size_t script_size(const struct script *script);

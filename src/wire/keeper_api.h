@@ -114,5 +114,5 @@ struct keeper_runtime {
         uint32_t runtime;
         uint32_t up;               /* 1: cells can be started */
         uint32_t generation;       /* counts its templates: 1, 2, ... */
-        char version[KEEPER_TEXT]; /* such as "CPython 3.11.2"; what went wrong while up is 0 */
+        char version[KEEPER_TEXT]; /* such as "CPython 3.11.2 #1a2b3c4d"; what went wrong while up is 0 */
 };

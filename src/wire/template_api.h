@@ -20,7 +20,7 @@ enum template_message_type {
 
 struct template_ready {
         uint32_t type;
-        char version[252]; /* NUL-terminated, such as "Node.js 24.21.0" */
+        char version[252]; /* NUL-terminated, such as "Node.js 24.21.0 #1a2b3c4d" */
 };
 
 /* Descriptors: channel, stdout, stderr, pidfd of the slot's first process, then 1 to 4 cgroup files to join

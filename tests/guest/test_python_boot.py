@@ -27,6 +27,7 @@ sys.modules["mayfly_guest"] = guest
 KINDS = {0: None, 3: "result", 4: "nothing", 5: "error", 6: "syntax", 7: "compiled"}
 
 import boot  # noqa: E402
+import mayfly_code as code  # noqa: E402
 import mayfly_report as report  # noqa: E402
 import mayfly_script as script  # noqa: E402
 from python_scripts import BROKEN, NEWER, RETURNING, SCRIPTS  # noqa: E402
@@ -88,14 +89,14 @@ def in_child(function):
     return data, output[0].decode()
 
 
-def run(source, event=None):
+def run(source, event=None, cache=b""):
     """As boot.py serves a call."""
 
     def call():
         atexit._clear()  # the test runner's own, and its log handlers
         logging.root.handlers.clear()
         sys.argv = [script.FILE]
-        kind, body, status = boot.serve_call(guest.RUN, source.encode(), json.dumps(event).encode())
+        kind, body, status = boot.serve_call(guest.RUN, source.encode(), cache, json.dumps(event).encode())
         boot.run_exit_handlers()
         boot.flush_streams()
         return bytes([kind or 0, status]) + body
@@ -106,7 +107,7 @@ def run(source, event=None):
 
 def check(source):
     """The four parts of the check's FRAME_COMPILED, and stdout."""
-    data, stdout = in_child(lambda: repr(boot.serve_call(guest.CHECK, source.encode(), b"")).encode())
+    data, stdout = in_child(lambda: repr(boot.serve_call(guest.CHECK, source.encode(), b"", b"")).encode())
     kind, body, status = ast.literal_eval(data.decode())
     assert (KINDS[kind], status) == ("compiled", 0), body
     lengths = [int.from_bytes(body[at : at + 4], sys.byteorder) for at in range(0, 16, 4)]
@@ -144,8 +145,12 @@ class ScriptsRunAsInStockPython(unittest.TestCase):
     maxDiff = None
 
     def check(self, source, stock):
+        for cache in b"", check(source)[0][2]:
+            self.check_run(source, stock, cache)
+
+    def check_run(self, source, stock, cache):
         trouble, stdout = stock
-        ours = run(source)
+        ours = run(source, cache=cache)
         self.assertEqual(ours.stdout, stdout)
         self.assertEqual(ours.kind, "error" if trouble else "nothing", ours.body)
         if trouble:
@@ -177,10 +182,11 @@ class ScriptsReturn(unittest.TestCase):
 
 def add_returning_test(name, source, event, expected):
     def test(self):
-        ours = run(source, event)
-        self.assertEqual(ours.kind, "nothing" if expected is None else "result", ours.body)
-        with unlimited_digits():
-            self.assertEqual(ours.body, expected)
+        for cache in b"", check(source)[0][2]:
+            ours = run(source, event, cache)
+            self.assertEqual(ours.kind, "nothing" if expected is None else "result", ours.body)
+            with unlimited_digits():
+                self.assertEqual(ours.body, expected)
 
     setattr(ScriptsReturn, f"test_{name}", test)
 
@@ -200,7 +206,7 @@ class BrokenScriptsAreSyntaxErrors(unittest.TestCase):
 def add_broken_test(name, source, line, column, message):
     def test(self):
         for mode in guest.CHECK, guest.RUN:
-            data, _ = in_child(lambda: repr(boot.serve_call(mode, source.encode(), b"{}")).encode())
+            data, _ = in_child(lambda: repr(boot.serve_call(mode, source.encode(), b"", b"{}")).encode())
             kind, body, status = ast.literal_eval(data.decode())
             self.assertEqual((KINDS[kind], status), ("syntax", 0))
             self.check_fault(json.loads(body), line, column, message)
@@ -359,6 +365,43 @@ class ImportsAreNoted(unittest.TestCase):
         for source, imports in self.ROWS.items():
             with self.subTest(source):
                 self.assertEqual(check(source)[0][3].decode(), imports)
+
+
+class CompiledCodeIsKept(unittest.TestCase):
+    SOURCE = "def f(x):\n    return x / 0\nimport inspect\nif event == 1: f(1)\nreturn inspect.getsource(f)"
+
+    def test_the_source_is_not_compiled_again(self):
+        def call():
+            script.compile_script = None
+            kind, body, _ = boot.serve_call(guest.RUN, self.SOURCE.encode(), cache, b"0")
+            return bytes([kind]) + body
+
+        cache = check(self.SOURCE)[0][2]
+        data, _ = in_child(call)
+        self.assertEqual(KINDS[data[0]], "result")
+        self.assertEqual(json.loads(data[1:]), "def f(x):\n    return x / 0\n")
+
+    def test_errors_are_those_of_the_source(self):
+        plain, kept = (run(self.SOURCE, 1, cache) for cache in (b"", check(self.SOURCE)[0][2]))
+        self.assertIn("    return x / 0\n", kept.body["stack"])
+        self.assertEqual(kept.body, plain.body)
+
+    def test_what_is_no_code_of_ours_is_passed_over(self):
+        good = check("return 2")[0][2]
+        for cache in b"x", good[:8], good[:-1], good[:20], b"00000000" + good[8:], code.STAMP.encode() + b"\0":
+            self.assertEqual(run("return 1", cache=cache).body, 1)
+        self.assertEqual(run("return 1", cache=good).body, 2)
+
+    def test_what_would_warn_is_compiled_by_each_call(self):
+        self.assertEqual(check("x = 1 is 1")[0][2], b"")
+
+    def test_code_much_larger_than_its_source_is_not_kept(self):
+        self.assertEqual(check("\n".join(f"x = 'a{n}' * 1000" for n in range(100, 200)))[0][2], b"")
+        self.assertNotEqual(check("x = 1\n" * 20000)[0][2], b"")
+
+    def test_code_nested_too_deep_is_not_kept(self):
+        deep = "(1,\n" * 80 + ")" * 80
+        self.assertEqual(run(f"x = {deep}\nreturn 1", cache=check(f"x = {deep}\nreturn 1")[0][2]).body, 1)
 
 
 class ResultsThatJsonCannotHold(unittest.TestCase):
