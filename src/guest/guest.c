@@ -297,30 +297,46 @@ static int template_serve_request(enum guest_role *ret_role)
 static int probe_begin(void)
 {
         prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+        image_begin(template.image);
         if (template.hooks->after_fork_child)
                 template.hooks->after_fork_child();
         template.is_probe = true;
         return 1;
 }
 
-/* 0 in the template; 1 in the probe. A template that cannot do this only forks at a higher price. */
+/* 0 in the template, negative errno; 1 in the probe. */
+static int template_probe(void)
+{
+        int status = 0;
+        pid_t pid = fork();
+
+        if (pid == 0)
+                return probe_begin();
+        if (pid < 0)
+                return -errno;
+        return waitpid(pid, &status, 0) == pid && status == 0 ? 0 : -ECHILD;
+}
+
+/* 0 in the template; 1 in a probe. A template that cannot do this only forks at a higher price. */
 static int template_arrange_memory(void)
 {
-        int status = 0, r;
-        pid_t pid;
+        int r;
 
         template.image = image_new();
         r = template.image ? image_freeze(template.image) : -ENOMEM;
-        pid = r < 0 ? -1 : fork();
-        if (pid == 0)
-                return probe_begin();
-        if (pid > 0 && (waitpid(pid, &status, 0) != pid || status != 0))
-                template_die("its probe failed", -EIO);
-        if (pid > 0)
+        if (r == 0)
+                r = template_probe();
+        if (r == 0)
                 r = image_share_out(template.image);
-        template.image = image_free(template.image);
-        if (r < 0)
+        if (r == 0)
+                r = template_probe();
+        if (r == 1)
+                return 1;
+        if (r == 0)
+                image_settle(template.image);
+        else
                 dprintf(STDERR_FILENO, "mayfly template: calls will take longer: %s\n", strerror(-r));
+        template.image = image_free(template.image);
         return 0;
 }
 

@@ -1,20 +1,25 @@
 /*
  * Theory of operation. What a fork costs is page tables to copy, pages to copy when they are written, and all
  * of it to be torn down at the end. A warm interpreter has some 16 MiB of memory of its own; a call writes
- * to 1.5 MiB of it, because it counts references all over the heap. Two things are done about that.
+ * to 1 MiB of it, because it counts references all over the heap. Three things are done about that.
  *
  * Frozen. Every private writable mapping is copied to a sealed memory file, which is mapped in its place. The
- * template has then no page of it in its page tables, so a fork has none to copy; a cell maps what it reads
- * as it goes, 16 pages at a time, straight from the page cache. It holds as long as the template does not
- * touch the pages itself: it waits in C, on a few pages of its own.
+ * template has then no page of it in its page tables, so a fork has none to copy. It holds as long as the
+ * template does not touch the pages itself: it waits in C, on a few pages of its own.
  *
- * Handed over. Nearly all pages that a call writes are written by every call. One fork, the probe, goes the
- * way of a call and notes which they are. Left to themselves they would be copied one by one, by a page
+ * Handed over. Nearly all pages that a call writes are written by every call. A first probe, a fork, goes the
+ * way of a call and shows which they are. Left to themselves they would be copied one by one, by a page
  * fault each: 2 to 5 us. Instead the template registers them as buffers of an io_uring that is used for
  * nothing else. Such pages are pinned, and a pinned page may not be shared copy-on-write with a child: fork()
- * copies it at once (Linux 5.11, commit 70e806e4e645), which costs a fourth. In the child they are ordinary
+ * copies it at once (Linux 5.11, commit 70e806e4e645), which costs a third. In the child they are ordinary
  * pages, its own, and already there. They are charged to the template's cgroup, since it is the template that
  * forks.
+ *
+ * Mapped. What a call only reads would be mapped by page faults too, 16 pages at a time. The template maps
+ * such pages itself, and a fork copies the entries, which takes some 20 ns each. The first probe shows
+ * roughly which ones, a second one exactly: fork() leaves entries marked as unused, so what is marked as used
+ * at its end, was. smaps tells this of mappings, not of pages, so the probe makes each page a mapping of its
+ * own.
  */
 #include "guest/image.h"
 
@@ -40,7 +45,8 @@ enum {
         MAPS_MAX = 1 << 20,
         PAGE = 4096,
         PAGES_AT_ONCE = 512,
-        OWN_PAGE_MIN = 4
+        OWN_PAGE_MIN = 4,
+        FORGET = 1 << 20
 };
 
 /* Of /proc/PID/pagemap (Documentation/admin-guide/mm/pagemap.rst). */
@@ -58,6 +64,7 @@ struct ranges {
 };
 
 struct image {
+        unsigned probes; /* that have ended */
         size_t n_mappings;
         struct mapping mappings[MAPPINGS_MAX]; /* private ones, the stack among them */
         struct ranges written, read;           /* by the probe */
@@ -204,7 +211,10 @@ static void ranges_add(struct ranges *ranges, uintptr_t page)
                 ranges->list[ranges->n++] = (struct iovec){ .iov_base = (void *)page, .iov_len = PAGE };
 }
 
-static void mapping_learn(struct image *image, const struct mapping *mapping, int pagemap)
+typedef void page_visitor(struct image *image, const struct mapping *mapping, uintptr_t at, uint64_t page);
+
+static void mapping_visit(
+        struct image *image, const struct mapping *mapping, int pagemap, page_visitor *visit)
 {
         uint64_t pages[PAGES_AT_ONCE];
         ssize_t n;
@@ -215,40 +225,97 @@ static void mapping_learn(struct image *image, const struct mapping *mapping, in
                 n = pread(pagemap, pages, length, (off_t)(at / PAGE * sizeof *pages));
                 if (n <= 0)
                         return;
-                for (size_t i = 0; i < (size_t)n / sizeof *pages; i++, at += PAGE) {
-                        if (page_is_own(pages[i]) && mapping->protection & PROT_WRITE)
-                                ranges_add(&image->written, at);
-                        else if (pages[i] & PAGE_PRESENT && pages[i] & PAGE_OF_FILE)
-                                ranges_add(&image->read, at);
-                }
+                for (size_t i = 0; i < (size_t)n / sizeof *pages; i++, at += PAGE)
+                        visit(image, mapping, at, pages[i]);
         }
 }
 
-void image_learn(struct image *image)
+/* All pages of its mappings, by their entries in /proc/self/pagemap. */
+static void image_visit(struct image *image, page_visitor *visit)
 {
         _cleanup_(fd_closep) int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 
         for (size_t i = 0; pagemap >= 0 && i < image->n_mappings; i++)
-                mapping_learn(image, &image->mappings[i], pagemap);
+                mapping_visit(image, &image->mappings[i], pagemap, visit);
 }
 
-static size_t ranges_within(const struct ranges *ranges, const struct mapping *mapping)
+/* A mapping of its own: every second page gets a flag that its neighbours have not. */
+static void page_set_apart(struct image *image, const struct mapping *mapping, uintptr_t at, uint64_t page)
+{
+        (void)image, (void)mapping;
+        if (page & PAGE_PRESENT && at / PAGE % 2)
+                madvise((void *)at, PAGE, MADV_DONTDUMP);
+}
+
+static void page_note(struct image *image, const struct mapping *mapping, uintptr_t at, uint64_t page)
+{
+        if (page_is_own(page) && mapping->protection & PROT_WRITE)
+                ranges_add(&image->written, at);
+        else if (page & PAGE_PRESENT && page & PAGE_OF_FILE)
+                ranges_add(&image->read, at);
+}
+
+static void image_note_referenced(struct image *image)
+{
+        unsigned long start = 0, end = 0, kilobytes;
+        char line[512];
+        FILE *smaps = fopen("/proc/self/smaps", "re");
+
+        image->read.n = 0;
+        while (smaps && fgets(line, sizeof line, smaps)) {
+                if (line[0] < 'A' || line[0] > 'Z')
+                        sscanf(line, "%lx-%lx", &start, &end);
+                else if (sscanf(line, "Referenced: %lu", &kilobytes) == 1 && kilobytes > 0 &&
+                         end - start == PAGE)
+                        ranges_add(&image->read, start);
+        }
+        if (smaps)
+                fclose(smaps);
+}
+
+void image_begin(struct image *image)
+{
+        int fd;
+
+        if (image->probes == 0)
+                return;
+        image_visit(image, page_set_apart);
+        /* Files of the page cache have a mark of their own, which would count, too. */
+        fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+        if (fd >= 0 && write(fd, "1", 1) != 1)
+                image->probes++; /* what the first probe has shown must do */
+        fd_closep(&fd);
+}
+
+void image_learn(struct image *image)
+{
+        image->probes++;
+        if (image->probes == 1)
+                image_visit(image, page_note);
+        else if (image->probes == 2)
+                image_note_referenced(image);
+}
+
+/* How many of its pages are read; *ret_first becomes one of them. */
+static size_t mapping_pages_read(const struct mapping *mapping, const struct ranges *read, char **ret_first)
 {
         size_t pages = 0;
 
-        for (size_t i = 0; i < ranges->n; i++) {
-                uintptr_t start = (uintptr_t)ranges->list[i].iov_base;
+        for (size_t i = 0; i < read->n; i++) {
+                uintptr_t start = (uintptr_t)read->list[i].iov_base;
 
-                if (start >= mapping->start && start < mapping->end)
-                        pages += ranges->list[i].iov_len / PAGE;
+                if (start < mapping->start || start >= mapping->end)
+                        continue;
+                if (pages == 0)
+                        *ret_first = read->list[i].iov_base;
+                pages += read->list[i].iov_len / PAGE;
         }
         return pages;
 }
 
 /* fork() leaves the page table of a file mapping behind unless it has a page of its own: give it one. */
-static void mapping_own_page(const struct mapping *mapping)
+static void mapping_own_page(const struct mapping *mapping, volatile char *page)
 {
-        volatile char *page = (char *)mapping->end - PAGE;
         size_t length = mapping->end - mapping->start;
 
         if (mprotect((void *)mapping->start, length, mapping->protection | PROT_WRITE) < 0)
@@ -257,17 +324,49 @@ static void mapping_own_page(const struct mapping *mapping)
         mprotect((void *)mapping->start, length, mapping->protection);
 }
 
+static bool ranges_have(const struct ranges *ranges, uintptr_t page)
+{
+        size_t low = 0, high = ranges->n;
+
+        while (low < high) {
+                size_t middle = (low + high) / 2;
+                uintptr_t start = (uintptr_t)ranges->list[middle].iov_base;
+
+                if (page < start)
+                        high = middle;
+                else if (page >= start + ranges->list[middle].iov_len)
+                        low = middle + 1;
+                else
+                        return true;
+        }
+        return false;
+}
+
+/* The kernel maps 16 pages where one is asked for. A page of a file comes back when it is needed. */
+static void page_drop(struct image *image, const struct mapping *mapping, uintptr_t at, uint64_t page)
+{
+        (void)mapping;
+        if (page & PAGE_PRESENT && page & PAGE_OF_FILE && !ranges_have(&image->read, at))
+                madvise((void *)at, PAGE, MADV_DONTNEED);
+}
+
 static void image_map_read(struct image *image)
 {
         for (size_t i = 0; i < image->n_mappings; i++) {
                 const struct mapping *mapping = &image->mappings[i];
+                char *page;
 
                 if (!(mapping->protection & PROT_WRITE) &&
-                        ranges_within(&image->read, mapping) >= OWN_PAGE_MIN)
-                        mapping_own_page(mapping);
+                        mapping_pages_read(mapping, &image->read, &page) >= OWN_PAGE_MIN)
+                        mapping_own_page(mapping, page);
         }
         for (size_t i = 0; i < image->read.n; i++)
                 madvise(image->read.list[i].iov_base, image->read.list[i].iov_len, MADV_POPULATE_READ);
+}
+
+void image_settle(struct image *image)
+{
+        image_visit(image, page_drop);
 }
 
 int image_share_out(struct image *image)

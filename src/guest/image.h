@@ -5,7 +5,7 @@
  * of it is done once, in the template, single-threaded, after it has warmed up and before its filter is laid.
  */
 
-/* What is learnt from a probe, a fork that does what every cell does; in memory that both share. */
+/* What is learnt from two probes, forks that do what every cell does; in memory that all share. */
 struct image;
 
 /* NULL: no memory. */
@@ -17,7 +17,8 @@ struct image *image_free(struct image *image);
  * stays so, and nothing is lost. No other thread may run.
  */
 int image_freeze(struct image *image);
-/* In the probe, at its end: notes which pages it has written. */
+/* In a probe, at its beginning and at its end. */
+void image_begin(struct image *image);
 void image_learn(struct image *image);
 /*
  * In the template, after the probe has ended: every fork from now on gets the pages that the probe has
@@ -25,3 +26,5 @@ void image_learn(struct image *image);
  * it (io_uring switched off, RLIMIT_MEMLOCK); forks are then merely dearer.
  */
 int image_share_out(struct image *image);
+/* In the template, after the second probe: forks get no entries for pages that it has not used. */
+void image_settle(struct image *image);
