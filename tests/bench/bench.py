@@ -12,6 +12,7 @@ asked for, and the function that finds the figures among those. Everything is me
 same seconds, and a ratio is the median of the rounds' ratios: on a noisy machine it says more than any figure.
 """
 
+import importlib.util
 import json
 import os
 import shutil
@@ -31,10 +32,7 @@ import stage
 import throughput
 from figures import at_least, at_most, faster, more, within
 
-try:
-    import cpu
-except ImportError:
-    cpu = None
+cpu = importlib.import_module("cpu") if importlib.util.find_spec("cpu") else None
 
 MEASUREMENTS = {
     "latency": latency.measure,
@@ -99,10 +97,11 @@ def main(arguments):
     rows = report.table(ROWS, run["seen"])
     print(report.terminal(rows))
     print(report.notes(run))
+    if not arguments:
+        KEPT.write_text(json.dumps(run, indent=1))
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
     if not arguments and not stage.QUICK:
-        KEPT.write_text(json.dumps(run, indent=1))
         report.write(run, rows)
 
 

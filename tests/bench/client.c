@@ -27,18 +27,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ANSWER_MAX    65536
-#define CLIENTS_MAX   4096
-#define FAILURES_MAX  10000
-#define FAILURE_SHOWN 400
+#include "report.h"
 
-/* What Server-Timing tells of a call, and then what only the client knows. */
-enum { QUEUE, START, RUN, TOTAL, SEEN, PARTS };
-static const char *const parts[PARTS] = { "queue", "start", "run", "total", "seen" };
-
-struct sample {
-        double ms[PARTS];
-};
+#define ANSWER_MAX   65536
+#define CLIENTS_MAX  4096
+#define FAILURES_MAX 10000
 
 struct client {
         int fd;    /* connection, or the command's pidfd */
@@ -57,16 +50,15 @@ static struct {
         char **command;
         long clients, calls, warm_up, numbers;
         double seconds, pace_ms;
-        bool in_order, samples;
+        bool in_order;
 } load = { .body = "", .clients = 1 };
 
 static struct {
-        struct sample *samples;
-        size_t count, space, failed;
         long begun, busy, warm, next_number;
         uint64_t counted_from_ns, ends_ns, last_ns;
-        char first_failure[FAILURE_SHOWN + 1];
 } seen;
+
+static struct report report;
 
 static struct client *clients;
 static int epoll_fd;
@@ -173,7 +165,7 @@ static void read_timing(const char *answer, struct sample *sample)
                 char name[32];
                 const char *value;
 
-                snprintf(name, sizeof name, "%s;dur=", parts[i]);
+                snprintf(name, sizeof name, "%s;dur=", part_names[i]);
                 value = timing ? strstr(timing, name) : NULL;
                 sample->ms[i] = value ? strtod(value + strlen(name), NULL) : 0;
         }
@@ -251,6 +243,8 @@ static bool command_more(struct client *client, struct sample *sample, bool *ret
         sample->ms[SEEN] = (double)(now_ns() - client->begin_ns) / 1e6;
         client->answer[n < 0 ? 0 : n] = 0;
         close(client->pipe);
+        /* Closing it is not enough: a child that executes just now may still hold a copy. */
+        epoll_ctl(epoll_fd, EPOLL_CTL_DEL, client->fd, NULL);
         close(client->fd);
         *ret_ok = n > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
         return true;
@@ -283,32 +277,20 @@ static void count_from(uint64_t now)
                 seen.ends_ns = now + (uint64_t)(load.seconds * 1e9);
 }
 
-static void keep(const struct sample *sample)
-{
-        if (seen.count == seen.space) {
-                seen.space = seen.space ? seen.space * 2 : 4096;
-                seen.samples = realloc(seen.samples, seen.space * sizeof *seen.samples);
-                if (!seen.samples)
-                        die("no memory");
-        }
-        seen.samples[seen.count++] = *sample;
-}
-
 static void end(struct client *client, const struct sample *sample, bool ok)
 {
         client->busy = false;
         seen.busy--;
         seen.last_ns = now_ns();
-        if (!ok && seen.failed++ == 0)
-                snprintf(
-                        seen.first_failure, sizeof seen.first_failure, "%.*s", FAILURE_SHOWN, client->answer);
-        if (seen.failed > FAILURES_MAX)
-                die("too many failures: %s", seen.first_failure);
+        if (!ok)
+                report_failure(&report, client->answer);
+        if (report.failed > FAILURES_MAX)
+                die("too many failures: %s", report.first_failure);
         if (seen.warm < load.warm_up) {
                 if (++seen.warm == load.warm_up)
                         count_from(seen.last_ns);
-        } else if (ok) {
-                keep(sample);
+        } else if (ok && report_keep(&report, sample) < 0) {
+                die("no memory");
         }
 }
 
@@ -370,38 +352,6 @@ static void run(void)
         }
 }
 
-/* What was seen. */
-
-static int by_seen(const void *a, const void *b)
-{
-        double x = ((const struct sample *)a)->ms[SEEN], y = ((const struct sample *)b)->ms[SEEN];
-
-        return (x > y) - (x < y);
-}
-
-static double percentile(double p)
-{
-        size_t at = (size_t)(p / 100 * (double)seen.count);
-
-        return seen.count ? seen.samples[at < seen.count ? at : seen.count - 1].ms[SEEN] : 0;
-}
-
-/* How the calls around the median (p40 to p60) spent their time: means, so that the parts add up. */
-static void print_middle(void)
-{
-        size_t from = seen.count * 2 / 5, to = seen.count * 3 / 5;
-
-        to += to == from && to < seen.count;
-        for (int part = 0; part < PARTS; part++) {
-                double sum = 0;
-
-                for (size_t i = from; i < to; i++)
-                        sum += seen.samples[i].ms[part];
-                printf("%s\"%s\":%.4f", part ? "," : "", parts[part],
-                        to > from ? sum / (double)(to - from) : 0);
-        }
-}
-
 static double own_cpu_ms(void)
 {
         struct rusage used;
@@ -409,50 +359,6 @@ static double own_cpu_ms(void)
         getrusage(RUSAGE_SELF, &used);
         return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1e3 +
                (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e3;
-}
-
-static void print_string(const char *text)
-{
-        putchar('"');
-        for (; *text; text++) {
-                if (*text == '"' || *text == '\\' || *text < ' ' || *text > '~')
-                        printf("\\u%04x", (unsigned char)*text);
-                else
-                        putchar(*text);
-        }
-        putchar('"');
-}
-
-static void print_latency(void)
-{
-        static const double wanted[] = { 10, 50, 90, 99, 99.9 };
-        double mean = 0;
-
-        for (size_t i = 0; i < seen.count; i++)
-                mean += seen.samples[i].ms[SEEN] / (double)seen.count;
-        printf("{\"min\":%.4f", percentile(0));
-        for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
-                printf(",\"p%g\":%.4f", wanted[i], percentile(wanted[i]));
-        printf(",\"max\":%.4f,\"mean\":%.4f}", percentile(100), mean);
-}
-
-static void print_report(double client_share)
-{
-        double seconds = (double)(seen.last_ns - seen.counted_from_ns) / 1e9;
-
-        qsort(seen.samples, seen.count, sizeof *seen.samples, by_seen);
-        printf("{\"clients\":%ld,\"calls\":%zu,\"failed\":%zu,\"seconds\":%.3f,\"per_second\":%.1f,\"ms\":",
-                load.clients, seen.count, seen.failed, seconds,
-                seconds > 0 ? (double)seen.count / seconds : 0);
-        print_latency();
-        printf(",\"middle\":{");
-        print_middle();
-        printf("},\"client_cpu_share\":%.3f,\"first_failure\":", client_share);
-        print_string(seen.first_failure);
-        printf(",\"samples\":[");
-        for (size_t i = 0; load.samples && i < seen.count; i++)
-                printf("%s%.4f", i ? "," : "", seen.samples[i].ms[SEEN]);
-        puts("]}");
 }
 
 /* What was asked for. */
@@ -529,7 +435,7 @@ static void read_arguments(int argc, char **argv)
                         load.in_order = true;
                         break;
                 case 'v':
-                        load.samples = true;
+                        report.shows_samples = true;
                         break;
                 default:
                         die("%s", usage);
@@ -548,7 +454,6 @@ static void read_arguments(int argc, char **argv)
 int main(int argc, char **argv)
 {
         uint64_t begun_ns = now_ns();
-        double share;
 
         read_arguments(argc, argv);
         clients = calloc((size_t)load.clients, sizeof *clients);
@@ -563,7 +468,9 @@ int main(int argc, char **argv)
         if (load.warm_up == 0)
                 count_from(begun_ns);
         run();
-        share = own_cpu_ms() * 1e6 / (double)(now_ns() - begun_ns);
-        print_report(share);
-        return seen.count > 0 ? 0 : 1;
+        report.clients = load.clients;
+        report.seconds = (double)(seen.last_ns - seen.counted_from_ns) / 1e9;
+        report.client_share = own_cpu_ms() * 1e6 / (double)(now_ns() - begun_ns);
+        report_print(&report);
+        return report.count > 0 ? 0 : 1;
 }

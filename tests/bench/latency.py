@@ -5,7 +5,7 @@ import peers
 import stage
 
 CALLS = {"mayfly": 25, "fastify": 25, "bwrap": 10, "plain": 10, "podman": 4}
-SLOW = {("typescript", "bwrap"): 3, ("typescript", "plain"): 3}  # a third of a second each
+SLOW = {("typescript", "bwrap"): 3}  # a third of a second each
 
 
 def measure():

@@ -13,7 +13,8 @@ KINDS = {
     "mayfly-keeper": "keeper", "mayfly-server": "server", "mayfly-janitor": "janitor", "mayfly-anchor": "anchors", "mayfly-first": "anchors",
     "boot.py": "python", "mayfly-javascript": "node", "mayfly-typescript": "typescript",
 }
-CELLS = {"python": "python", "node": "javascript"}  # the language whose calls run in them
+TEMPLATES = ("python", "node", "typescript")
+CELLS = ("python", "node")
 SETTLE_S = 0.7
 
 
@@ -51,6 +52,8 @@ def look(mayfly, seen):
             if kind in CELLS:
                 seen["private"][kind].append(table["Private_Clean"] + table["Private_Dirty"])
             kind = f"waiting cell, {kind}"
+        elif kind in TEMPLATES:
+            kind = f"template, {kind}"
         pss[kind] = pss.get(kind, 0) + table["Pss"]
     seen["pss"].append(pss)
     seen["rss"].append(rss)

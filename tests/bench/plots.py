@@ -4,7 +4,7 @@ import matplotlib
 
 matplotlib.use("svg")
 
-import matplotlib.pyplot as pyplot  # noqa: E402
+from matplotlib import pyplot, ticker  # noqa: E402
 
 TITLES = {"python": "Python", "javascript": "JavaScript", "typescript": "TypeScript", "fake": "C (fake runtime)", "node": "Node.js"}
 SIDES = {"mayfly": "#1b6ca8", "bwrap": "#b5523b", "plain": "#d9a05b", "podman": "#7d4f8b", "fastify": "#8a9a5b"}
@@ -30,30 +30,32 @@ def draw(seen, folder):
 def split(seen):
     """Like flames seen from the side: below, what the client waited for; above it, what that was made of."""
     table = seen["latency"]["split"]
+    longest = max(row["seen"] for row in table.values())
     figure, axes = pyplot.subplots(figsize=(8, 0.95 * len(table) + 0.9))
+    axes.set_xlim(0, longest * 1.03)
     for line, (runtime, row) in enumerate(table.items()):
-        bar(axes, line + 0.36, 0, row["seen"], "#dddddd", f"{TITLES[runtime]}: {row['seen']:.2f} ms seen by the client", row["seen"])
+        bar(axes, line + 0.36, 0, row["seen"], "#dddddd")
+        axes.text(longest * 0.008, line + 0.36, f"{TITLES[runtime]}: {row['seen']:.2f} ms seen by the client", va="center", fontsize=7.5)
         left = row["HTTP"] / 2  # the way there; the other half is the way back
-        bar(axes, line, 0, left, PARTS["HTTP"], "HTTP", row["seen"])
-        bar(axes, line, row["seen"] - left, left, PARTS["HTTP"], "HTTP", row["seen"])
+        bar(axes, line, 0, left, PARTS["HTTP"])
+        bar(axes, line, row["seen"] - left, left, PARTS["HTTP"])
         for part in ("queue", "hand-over", "run", "answer"):
-            bar(axes, line, left, row[part], PARTS[part], f"{part} {row[part]:.2f}", row["seen"])
+            bar(axes, line, left, row[part], PARTS[part], f"{part} {row[part]:.2f}")
             left += row[part]
     axes.invert_yaxis()
     axes.set_yticks([])
     axes.set_xlabel("ms")
     axes.set_title("One call, paced, around the median", loc="left", fontsize=10)
     axes.legend(handles=[pyplot.Rectangle((0, 0), 1, 1, color=colour) for colour in PARTS.values()], labels=list(PARTS), ncol=5,
-                loc="upper right", bbox_to_anchor=(1, 1.16), fontsize=8)
+                loc="lower right", bbox_to_anchor=(1, 1), fontsize=8)
     return figure
 
 
-def bar(axes, line, left, width, colour, text, whole):
+def bar(axes, line, left, width, colour, text=""):
+    """With its text, if that fits."""
     axes.barh(line, width, left=left, height=0.34, color=colour, edgecolor="white", linewidth=0.8)
-    largest = axes.get_xlim()[1]
-    if width > 0.011 * len(text) * max(whole, largest):
-        axes.text(left + width / 2, line, text, ha="center", va="center", fontsize=7.5,
-                  color="#222222" if colour in ("#dddddd", PARTS["HTTP"], PARTS["hand-over"]) else "white")
+    if width > 0.012 * len(text) * axes.get_xlim()[1]:
+        axes.text(left + width / 2, line, text, ha="center", va="center", fontsize=7.5, color="#222222" if colour == PARTS["hand-over"] else "white")
 
 
 def peers(seen):
@@ -76,9 +78,12 @@ def peers(seen):
             place += 1
         place += 0.6
     left.set_yticks([at for at, _ in ticks], [text for _, text in ticks])
+    left.set_xlim(left=0.1)
+    right.set_xlim(left=1)
     left.invert_yaxis()
     for axes, title in (left, "ms of one call: bar to p50, line to p99"), (right, "calls per second, 8 clients"):
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,g}"))
         axes.set_title(title, loc="left", fontsize=10)
         axes.grid(axis="y", visible=False)
         axes.margins(x=0.12)
@@ -99,6 +104,7 @@ def clients(seen):
         axes.legend(fontsize=8)
     left.set_ylim(bottom=0)
     right.set_yscale("log")
+    right.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,g}"))
     return figure
 
 
@@ -115,8 +121,8 @@ def scaling(seen):
     left.set_title("calls per second, 4 clients per core", loc="left", fontsize=10)
     right.set_title("ms of one paced call, p50", loc="left", fontsize=10)
     for axes in left, right:
-        axes.set_ylim(bottom=0)
-        axes.legend(fontsize=8)
+        axes.set_ylim(0, axes.get_ylim()[1] * 1.2)
+        axes.legend(fontsize=8, loc="upper left", ncol=3)
     return figure
 
 

@@ -9,18 +9,19 @@ import stage
 
 PAGE = stage.ROOT / "docs/benchmarks.md"
 PLOTS = stage.ROOT / "docs/benchmarks"
+README = stage.ROOT / "README.md"
 HEAD = ("", "mayfly", "beside", "", "ratio", "asked for", "met")
 
 
 def number(value):
-    """Three digits that matter, and thousands parted."""
+    """Two or three digits that matter, and thousands parted."""
     if value is None:
         return "–"
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     if abs(value) >= 100:
         return f"{value:.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.3f}"
 
 
 def quantity(value, unit):
@@ -65,11 +66,11 @@ def machine():
 
 def notes(run):
     """What one wants to know of a run, in few lines."""
-    shares = [side["client_cpu_share"] for name in ("throughput", "latency") if run["seen"].get(name)
-              for sides in (run["seen"][name].get("sides") or run["seen"][name]).values() for side in sides.values()]
+    shares = [(side == "fastify", figures["client_cpu_share"]) for sides in run["seen"].get("throughput", {}).values() for side, figures in sides.items()]
     lines = [f"{run['machine']}; load {run['load_before']:.1f} before it began; {run['minutes']:.0f} minutes, {run['rounds']} rounds"]
     if shares:
-        lines.append(f"the client took at most {max(shares):.0%} of one core")
+        most = [max((share for fastify, share in shares if fastify == which), default=0) for which in (False, True)]
+        lines.append(f"the client took at most {most[0]:.0%} of one core, with Fastify {most[1]:.0%}")
     return "\n".join(lines)
 
 
@@ -84,6 +85,7 @@ def fill(template, parts, before):
 
 
 def write(run, lines):
+    """docs/benchmarks.md, its plots, and the few figures in the README."""
     import plots  # matplotlib is needed for this alone
 
     PLOTS.mkdir(exist_ok=True)
@@ -91,7 +93,24 @@ def write(run, lines):
     template = (stage.ROOT / "tests/bench/benchmarks.md.in").read_text()
     before = PAGE.read_text() if PAGE.exists() else ""
     PAGE.write_text(fill(template, parts(run, lines), before))
-    stage.say(f"written: {PAGE.relative_to(stage.ROOT)}, {PLOTS.relative_to(stage.ROOT)}/*.svg")
+    README.write_text(re.sub(r"(<!-- by make bench -->\n).*?(<!-- end -->)", lambda marks: marks[1] + short(run["seen"]) + "\n" + marks[2],
+                             README.read_text(), flags=re.S))
+    stage.say(f"written: {PAGE.relative_to(stage.ROOT)}, {PLOTS.relative_to(stage.ROOT)}/*.svg, the table of {README.name}")
+
+
+def short(seen):
+    """What the README tells."""
+    paced, busy = seen["latency"]["sides"], seen["throughput"]
+    languages = ("python", "javascript", "typescript")
+    lines = [("mayfly, one call", *(quantity(paced[language]["mayfly"]["p50"], "ms") for language in languages)),
+             ("an interpreter in `bwrap` per call", *(against(paced[language]["bwrap"], "p50", "ms", "slower") for language in languages)),
+             ("mayfly, 8 clients", *(quantity(busy[language]["mayfly"]["per_second"], "calls/s") for language in languages)),
+             ("8 loops of `bwrap`", *(against(busy[language]["bwrap"], "per_second", "calls/s", "more") for language in languages))]
+    return markdown(("a trivial stored function, at the HTTP client", "Python", "JavaScript", "TypeScript"), lines)
+
+
+def against(side, name, unit, ratio):
+    return f"{quantity(side[name], unit)} (mayfly: {number(side[ratio])} × better)"
 
 
 def parts(run, lines):

@@ -55,7 +55,7 @@ def test_a_row_shows_its_target_met_or_not():
     assert lines["a waiting cell's own memory, Node.js"][-1] == "**no**"
 
 
-@pytest.mark.parametrize("value, text", [(0.0123, "0.01"), (1.005, "1.00"), (25.46, "25.5"), (317.2, "317"), (24020.3, "24,020"), (None, "–")])
+@pytest.mark.parametrize("value, text", [(0.0123, "0.012"), (1.005, "1.00"), (25.46, "25.5"), (317.2, "317"), (24020.3, "24,020"), (None, "–")])
 def test_numbers_are_short(value, text):
     assert report.number(value) == text
 
