@@ -66,7 +66,7 @@ ROWS = (
     ("idle: all of it with templates and spares, PSS", None,                           at_most(130, "MB"),                   figures.idle_pss),
     ("sandbox alone (runtime in C), 8 clients",      "`bwrap` + echo, 8 loops",        at_least(5000, "/s"),                 figures.busy("fake")),
     ("CPU-bound code in a cell, slowest workload",   "stock interpreter",              within(5, "stock"),                   figures.cpu),
-    # Not in the table: what it is like when things go wrong, and the bound of no isolation.
+    # Nothing is asked for here: what it is like when things go wrong, and the bound of no isolation.
     ("a spinning call outlives its deadline, p50",   None,                             None,                                 figures.deadline),
     ("ten times too many clients: admitted, p99",    None,                             None,                                 figures.overload),
     ("JavaScript, one call, p50",                    "Fastify, no isolation",          None,                                 figures.paced("javascript", "p50", "fastify")),

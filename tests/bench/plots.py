@@ -69,11 +69,10 @@ def peers(seen):
             colour = SIDES[side]
             left.barh(place, paced["p50"], color=colour, height=0.8)
             left.plot([paced["p50"], paced["p99"]], [place, place], color="#333333", linewidth=1)
-            left.annotate(f"{paced['p50']:.2f}" if paced["p50"] < 10 else f"{paced['p50']:.0f}", (paced["p99"], place), xytext=(3, 0), textcoords="offset points",
-                          va="center", fontsize=7.5)
+            label(left, paced["p99"], place, f"{paced['p50']:.2f}" if paced["p50"] < 10 else f"{paced['p50']:.0f}")
             if calls:
                 right.barh(place, calls["per_second"], color=colour, height=0.8)
-                right.annotate(f"{calls['per_second']:,.0f}", (calls["per_second"], place), xytext=(3, 0), textcoords="offset points", va="center", fontsize=7.5)
+                label(right, calls["per_second"], place, f"{calls['per_second']:,.0f}")
             ticks.append((place, f"{TITLES[language]}, {side}"))
             place += 1
         place += 0.6
@@ -88,6 +87,10 @@ def peers(seen):
         axes.grid(axis="y", visible=False)
         axes.margins(x=0.12)
     return figure
+
+
+def label(axes, x, y, text):
+    axes.annotate(text, (x, y), xytext=(3, 0), textcoords="offset points", va="center", fontsize=7.5)
 
 
 def clients(seen):
@@ -115,7 +118,8 @@ def scaling(seen):
                   label=TITLES[language])
     for language, figures in seen["functions"].items():
         stored = figures["stored"]
-        right.plot([int(count) for count in stored], [row["p50"] for row in stored.values()], "o-", color=LANGUAGES[language], markersize=4, label=TITLES[language])
+        right.plot([int(count) for count in stored], [row["p50"] for row in stored.values()], "o-", color=LANGUAGES[language], markersize=4,
+                   label=TITLES[language])
     counted(left, sorted({int(count) for counts in seen["cores"].values() for count in counts}), "cores")
     counted(right, [int(count) for count in next(iter(seen["functions"].values()))["stored"]], "stored functions")
     left.set_title("calls per second, 4 clients per core", loc="left", fontsize=10)
@@ -131,7 +135,7 @@ def memory(seen):
     figure, axes = pyplot.subplots(figsize=(8, 2.8))
     axes.barh([kind for kind, _ in table], [mb for _, mb in table], color=SIDES["mayfly"], height=0.7)
     for place, (_, mb) in enumerate(table):
-        axes.annotate(f"{mb:.1f}", (mb, place), xytext=(3, 0), textcoords="offset points", va="center", fontsize=7.5)
+        label(axes, mb, place, f"{mb:.1f}")
     axes.grid(axis="y", visible=False)
     axes.set_title("MB at rest, PSS", loc="left", fontsize=10)
     return figure

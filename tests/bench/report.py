@@ -61,7 +61,8 @@ def machine():
     memory = int(re.search(r"MemTotal:\s+(\d+)", pathlib.Path("/proc/meminfo").read_text())[1]) / 2**20
     virtual = "virtual machine, " if re.search(r"^flags.*\bhypervisor\b", cpuinfo, re.M) else ""
     system = platform.freedesktop_os_release()["PRETTY_NAME"]
-    return f"{virtual}{os.cpu_count()} cores of {model[1] if model else platform.machine()}, {memory:.0f} GiB, Linux {platform.release().split('-')[0]}, {system}"
+    cores = f"{os.cpu_count()} cores of {model[1] if model else platform.machine()}"
+    return f"{virtual}{cores}, {memory:.0f} GiB, Linux {platform.release().split('-')[0]}, {system}"
 
 
 def notes(run):

@@ -71,6 +71,45 @@ def test_a_page_written_anew_keeps_what_was_written_by_hand():
     assert again == edited.replace("Monday", "Tuesday")
 
 
+PACED = {"p50": 1.0, "p90": 2.0, "p99": 3.0, "calls": 50, "client_cpu_share": 0.01, "slower": 30.0, "slower_p99": 20.0}
+BUSY = {"per_second": 500.0, "p50": 9.0, "p99": 20.0, "client_cpu_share": 0.03, "more": 8.0, "calls": 1000}
+SPLIT = {"queue": 0.1, "hand-over": 0.2, "run": 0.3, "answer": 0.1, "HTTP": 0.2, "seen": 0.9, "cpu_ms": 3.0}
+LANGUAGES = ("python", "javascript", "typescript")
+EVERYTHING = {  # as the measurements return it
+    "latency": {"sides": {language: {side: PACED for side in ("mayfly", "bwrap", "fastify")} for language in LANGUAGES},
+                "split": {runtime: SPLIT for runtime in (*LANGUAGES, "fake")}, "typescript_over_javascript": 1.05},
+    "throughput": {language: {side: BUSY | {"of_javascript": 0.97} for side in ("mayfly", "bwrap", "fastify")} for language in (*LANGUAGES, "fake")},
+    "numpy": {"added": 0.5, "added_bwrap": 80.0} | {side: PACED for side in ("numpy", "plain", "bwrap", "bwrap plain")},
+    "first_event": {language: {"after_print": 0.2, "after_print_p99": 0.4, "after_request": 1.0, "bwrap": 20.0} for language in LANGUAGES},
+    "memory": {"private": {"python": 1.2, "node": 1.1}, "pss": {"server": 1.0}, "pss_sum": 110.0, "rss": {"keeper": 1.8, "server": 4.0}},
+    "cpu": {"python": {"float": {"stock_ms": 100.0, "cell_ms": 102.0, "ratio": 1.02}, "gc": {"stock_ms": 50.0, "cell_ms": 53.0, "ratio": 1.06}}},
+    "deadline": {"python": {"p50": 4.0, "p99": 11.0}, "javascript": {"p50": 4.5, "p99": 12.0}},
+    "overload": {"clients": 220, "places": 2, "line": 20, "admitted": 900, "refused": 8000, "p50": 250.0, "p99": 300.0, "rss_before": 4.1, "rss_after": 4.6},
+    "clients": {"python": {"1": BUSY, "256": BUSY}},
+    "cores": {"fake": {"1": BUSY, "2": BUSY}},
+    "functions": {"python": {"uploads_per_second": 400.0, "stored": {"1": {"p50": 1.0, "per_second": 500.0}, "10000": {"p50": 1.1, "per_second": 490.0}}}},
+}
+
+
+def test_a_full_run_becomes_a_page():
+    assert set(EVERYTHING) == set(bench.MEASUREMENTS)
+    run = {"seen": EVERYTHING, "date": "2026-01-01", "machine": report.machine(), "rounds": 20, "load_before": 0.1, "minutes": 11.6}
+    lines = report.table(bench.ROWS, EVERYTHING)
+    assert "not measured" not in {line[1] for line in lines}
+    assert {line[0]: line[-1] for line in lines}["CPU-bound code in a cell, slowest workload"] == "**no**"
+    template = (report.stage.ROOT / "tests/bench/benchmarks.md.in").read_text()
+    page = report.fill(template, report.parts(run, lines), "")
+    assert "{" not in page and "| python | 10,000 | 1.10 ms | 490/s | 400/s |" in page
+    assert "| mayfly, one call | 1.00 ms | 1.00 ms | 1.00 ms |" in report.short(EVERYTHING)
+
+
+def test_a_page_can_do_without_what_not_every_host_has():
+    seen = {name: figures for name, figures in EVERYTHING.items() if name not in ("cpu", "numpy")}
+    run = {"seen": seen, "date": "2026-01-01", "machine": "", "rounds": 20, "load_before": 0.1, "minutes": 11.6}
+    parts = report.parts(run, report.table(bench.ROWS, seen))
+    assert parts["cpu"] == "Not measured." and parts["numpy"].startswith("Not measured")
+
+
 class Echo(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     bodies = []
