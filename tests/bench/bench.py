@@ -95,7 +95,7 @@ def main(arguments):
             sys.exit(f"{tool} is missing: scripts/install all")
     run, failed = measure_all(arguments or MEASUREMENTS)
     rows = report.table(ROWS, run["seen"])
-    print(report.terminal(rows))
+    print(report.terminal([row for row in rows if not arguments or row[1] != report.NOT_MEASURED]))
     print(report.notes(run))
     if not arguments:
         KEPT.write_text(json.dumps(run, indent=1))

@@ -21,7 +21,7 @@ SETTLE_S = 0.7
 def measure():
     with stage.mayfly() as mayfly:
         urls = {language: mayfly.upload(f"bench/{language}", language, code) for language, code in peers.SCRIPTS.items()}
-        seen = {"private": {runtime: [] for runtime in CELLS}, "pss": [], "rss": []}
+        seen = {"private": {runtime: [] for runtime in CELLS}, "pss": [], "rss": [], "processes": []}
         for number in range(stage.rounds(0.5)):
             stage.say(f"\rmemory: round {number + 1} of {stage.rounds(0.5)}", end="")
             for url in urls.values():  # the spare that was measured is used up, another takes its place
@@ -33,6 +33,7 @@ def measure():
     return {
         "private": {runtime: statistics.median(all_) for runtime, all_ in seen["private"].items() if all_},
         "pss": {kind: statistics.median(table.get(kind, 0) for table in seen["pss"]) for kind in sorted(kinds)},
+        "processes": {kind: statistics.median_high(table.get(kind, 0) for table in seen["processes"]) for kind in sorted(kinds)},
         "pss_sum": statistics.median(sum(table.values()) for table in seen["pss"]),
         "rss": {kind: statistics.median(table[kind] for table in seen["rss"]) for kind in ("keeper", "server")},
     }
@@ -40,8 +41,8 @@ def measure():
 
 def look(mayfly, seen):
     """Adds one look: MB by kind of process, and of each waiting cell."""
-    pss, rss = {}, {}
-    for process, parent, uid in family(mayfly.process.pid):
+    pss, rss, processes = {}, {}, {}
+    for process, uid in family(mayfly.process.pid):
         try:
             kind = kind_of(process)
             table = sizes(process / "smaps_rollup")
@@ -55,17 +56,19 @@ def look(mayfly, seen):
         elif kind in TEMPLATES:
             kind = f"template, {kind}"
         pss[kind] = pss.get(kind, 0) + table["Pss"]
+        processes[kind] = processes.get(kind, 0) + 1
+    seen["processes"].append(processes)
     seen["pss"].append(pss)
     seen["rss"].append(rss)
 
 
 def family(pid):
-    """(directory in /proc, parent, user) of a process and all that come from it."""
+    """(directory in /proc, user) of a process and all that come from it."""
     children, found = {}, {}
     for process in pathlib.Path("/proc").glob("[0-9]*"):
         try:
             parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
-            found[int(process.name)] = process, parent, process.stat().st_uid
+            found[int(process.name)] = process, process.stat().st_uid
             children.setdefault(parent, []).append(int(process.name))
         except OSError:
             pass  # it ended meanwhile

@@ -76,5 +76,5 @@ def insist(url, until):
 
 def server_rss(mayfly):
     """MB of mayfly-server."""
-    return sum(memory.sizes(process / "status")["VmRSS"] for process, _, _ in memory.family(mayfly.process.pid)
+    return sum(memory.sizes(process / "status")["VmRSS"] for process, _ in memory.family(mayfly.process.pid)
                if (process / "comm").read_text().strip() == "mayfly-server")

@@ -10,6 +10,7 @@ import stage
 PAGE = stage.ROOT / "docs/benchmarks.md"
 PLOTS = stage.ROOT / "docs/benchmarks"
 README = stage.ROOT / "README.md"
+NOT_MEASURED = "not measured"
 HEAD = ("", "mayfly", "beside", "", "ratio", "asked for", "met")
 
 
@@ -35,7 +36,7 @@ def table(rows, seen):
         figure = find(seen)
         asked = target.text if target else "–"
         if figure is None:
-            lines.append((what, "not measured", peer or "–", "–", "–", asked, "–"))
+            lines.append((what, NOT_MEASURED, peer or "–", "–", "–", asked, "–"))
             continue
         met = "–" if target is None else "yes" if target.met(figure) else "**no**"
         ours = quantity(figure.ours, figure.unit) + (f" ({figure.note})" if figure.note else "")
@@ -122,7 +123,7 @@ def parts(run, lines):
         "sides": sides_table(seen), "split": split_table(seen["latency"]["split"]),
         "events": keyed(seen["first_event"], {"after print": ("after_print", "ms"), "p99": ("after_print_p99", "ms"),
                                               "after the request": ("after_request", "ms"), "`bwrap`, after its start": ("bwrap", "ms")}),
-        "memory": markdown(("process", "PSS"), [(kind, quantity(mb, "MB")) for kind, mb in sorted(seen["memory"]["pss"].items(), key=lambda row: -row[1])]),
+        "memory": memory_table(seen["memory"]),
         "cpu": cpu_table(seen.get("cpu")), "numpy": numpy_text(seen.get("numpy")),
         "deadline": keyed(seen["deadline"], {"p50": ("p50", "ms"), "p99": ("p99", "ms")}), "overload": overload_text(seen["overload"]),
         "clients": grid(seen["clients"], "clients"), "cores": grid(seen["cores"], "cores"),
@@ -149,6 +150,11 @@ def split_table(split):
     names = ("queue", "hand-over", "run", "answer", "HTTP", "seen")
     return markdown(("", *names, "processor time of the cell"),
                     [(runtime, *(f"{row[name]:.3f}" for name in names), f"{row['cpu_ms']:.2f}") for runtime, row in split.items()])
+
+
+def memory_table(table):
+    return markdown(("", "processes", "PSS of all"), [(kind, str(table["processes"][kind]), quantity(mb, "MB"))
+                                                      for kind, mb in sorted(table["pss"].items(), key=lambda row: -row[1])])
 
 
 def cpu_table(table):

@@ -81,7 +81,7 @@ EVERYTHING = {  # as the measurements return it
     "throughput": {language: {side: BUSY | {"of_javascript": 0.97} for side in ("mayfly", "bwrap", "fastify")} for language in (*LANGUAGES, "fake")},
     "numpy": {"added": 0.5, "added_bwrap": 80.0} | {side: PACED for side in ("numpy", "plain", "bwrap", "bwrap plain")},
     "first_event": {language: {"after_print": 0.2, "after_print_p99": 0.4, "after_request": 1.0, "bwrap": 20.0} for language in LANGUAGES},
-    "memory": {"private": {"python": 1.2, "node": 1.1}, "pss": {"server": 1.0}, "pss_sum": 110.0, "rss": {"keeper": 1.8, "server": 4.0}},
+    "memory": {"private": {"python": 1.2, "node": 1.1}, "pss": {"server": 1.0}, "processes": {"server": 1}, "pss_sum": 110.0, "rss": {"keeper": 1.8, "server": 4.0}},
     "cpu": {"python": {"float": {"stock_ms": 100.0, "cell_ms": 102.0, "ratio": 1.02}, "gc": {"stock_ms": 50.0, "cell_ms": 53.0, "ratio": 1.06}}},
     "deadline": {"python": {"p50": 4.0, "p99": 11.0}, "javascript": {"p50": 4.5, "p99": 12.0}},
     "overload": {"clients": 220, "places": 2, "line": 20, "admitted": 900, "refused": 8000, "p50": 250.0, "p99": 300.0, "rss_before": 4.1, "rss_after": 4.6},
