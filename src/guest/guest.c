@@ -250,7 +250,7 @@ static int template_fork(const struct template_fork *request, struct enter_slot 
         if (answer.error == 0)
                 answer.error = enter_before_fork(slot);
         if (answer.error == 0) {
-                pid = fork();
+                pid = template.hooks->fork ? template.hooks->fork() : fork();
                 if (pid == 0) {
                         cell_become(slot, request->selftest);
                         return 1;
@@ -308,7 +308,7 @@ static int probe_begin(void)
 static int template_probe(void)
 {
         int status = 0;
-        pid_t pid = fork();
+        pid_t pid = template.hooks->fork ? template.hooks->fork() : fork();
 
         if (pid == 0)
                 return probe_begin();

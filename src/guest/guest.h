@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* What a template's inherited descriptors (4 and above) become in a cell. */
 enum guest_inherited {
@@ -21,8 +22,9 @@ enum guest_inherited {
 /* What an interpreter wants done around fork(). Any function may be NULL. They run in the template's only
  * thread. */
 struct guest_hooks {
-        void (*before_fork)(
-                void); /* once, before the first: the template does nothing but fork from then on */
+        pid_t (*fork)(void); /* NULL: the libc's own */
+        /* Once, before the first: the template does nothing but fork from then on. */
+        void (*before_fork)(void);
         void (*after_fork_child)(void); /* in a cell the walls stand already */
         enum guest_inherited inherited;
         bool has_probe; /* it knows GUEST_ROLE_PROBE, and has a single thread */
