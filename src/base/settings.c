@@ -114,6 +114,9 @@ static const struct setting table[] = {
                 "after SIGTERM, seconds that running calls may take to end" },
         { "PYTHON", KIND_TEXT, AT(python), "/usr/bin/python3", 0, 0, "CPython 3.9 or newer" },
         { "NODE", KIND_TEXT, AT(node), NULL, 0, 0, "Node.js; unset: the pinned one that `make` installs" },
+        { "NODE_HELPER_THREADS", KIND_SWITCH, AT(node_helper_threads), "true", 0, 0,
+                "V8 works in threads of its own too, if a trial of that succeeds; without them scripts that "
+                "compute for long take up to twice as long" },
         { "RUNTIMES", KIND_TEXT, AT(runtimes), "python,node", 0, 0,
                 "language runtimes to start, comma separated" },
         { "UID_BASE", KIND_COUNT, AT(uid_base), "70000", 1000, 4294900000.0,

@@ -53,6 +53,7 @@ struct settings {
 
         char *python;
         char *node;
+        bool node_helper_threads;
         char *runtimes; /* comma separated: python, node; tests: fake */
         uint32_t uid_base;
         char *cgroup_parent;

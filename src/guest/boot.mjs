@@ -5,6 +5,7 @@ import vm from 'node:vm';
 
 import { addon } from './addon.mjs';
 import { becomeCell, concludeWith, prepareProcess, rehearse, startClock } from './cell.mjs';
+import { trial } from './selftest.mjs';
 import { installOutput, withoutOutput } from './stdio.mjs';
 
 const templates = {
@@ -27,7 +28,8 @@ function serve() {
   const role = addon.serve(`Node.js ${process.versions.node}`, () => Math.random(), drawFresh);
 
   becomeCell();
-  if (role === 'selftest') selfTest();
+  if (role === 'trial') trial();
+  else if (role === 'selftest') selfTest();
   else prepareCell();
 }
 

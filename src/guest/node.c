@@ -6,11 +6,14 @@
  * Node.js does not expect that. What a fork breaks is mended here:
  *
  * - V8 asks the kernel to leave its heap out of forks (MADV_DONTFORK): undone before the first one.
- * - libuv's io_uring mappings are shared memory that cells would have in common: left out of forks.
+ * - libuv's io_uring mappings are shared memory that cells would have in common: private copies take their
+ *   place. Their loops do not use them again, but look at them.
  * - The event loop's descriptors are the template's: uv_loop_fork() makes new ones.
- * - Helper threads catch the signals that guest.c waits for in the main one: handed on to it.
- * - Helper threads are not there in the child. Node.js runs with --single-threaded, so V8 needs none; but
- *   the way out through Node.js would wait for them. A cell ends by exit() below.
+ * - Helper threads are not there in the child: carried over, see node_threads.c. Whether that works with this
+ *   node and this libc is tried before anybody relies on it, in a child that uses them; if not, the template
+ *   starts again with --single-threaded, where V8 needs none.
+ * - Those that are left catch the signals that guest.c waits for in the main one: handed on to it.
+ * - The way out through Node.js would wait for helpers that may not be there. A cell ends by exit() below.
  * - OpenSSL tells a fork by getpid() alone, which is 2 in every cell: RAND_poll() mixes in fresh entropy.
  * - Math.random: see node_random.c.
  *
@@ -24,6 +27,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -33,6 +37,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #undef MIN /* libuv brings <sys/param.h> */
@@ -41,15 +46,33 @@
 #include "guest/guest.h"
 #include "guest/node_heap.h"
 #include "guest/node_random.h"
+#include "guest/node_restart.h"
+#include "guest/node_threads.h"
 #include "wire/guest_api.h"
+#include "wire/template_api.h"
 
-enum { EXIT_BROKEN = 125, ADVICE_MAX = 4096, VERSION_MAX = 128 };
+enum {
+        EXIT_BROKEN = 125,
+        ADVICE_MAX = 4096,
+        VERSION_MAX = 128,
+        TRIAL_MAX_MS = 10000,
+        /* The helper threads of a call come back a millisecond after it waits for something, or once it has
+         * used four of CPU, by when nearly all calls are over. A spare cell warms up and waits without them.
+         */
+        CALL_TICK_MS = 1,
+        CALL_USED_US = 4000,
+        SPARE_TICK_MS = 20,
+        SPARE_USED_US = 1000000,
+};
+
+#define SINGLE_THREADED "--single-threaded"
 
 static struct {
         uv_loop_t *loop;
         pthread_t main_thread;
         int (*rand_poll)(void);
         bool random_found;
+        bool carries_threads;
 } node;
 
 /* A cell that cannot go on has nobody to tell but stderr. */
@@ -94,11 +117,13 @@ struct advice {
         int advice;
 };
 
-/* What fork() should do with a mapping, by its line and its VmFlags in smaps; 0: leave it. */
+enum { ADVICE_PRIVATE = -1 }; /* none of madvise()'s: a private copy takes its place */
+
+/* What a mapping needs, by its line and its VmFlags in smaps; 0: nothing. */
 static int advice_for(const char *permissions, const char *path, const char *flags)
 {
         if (strstr(path, "[io_uring]"))
-                return MADV_DONTFORK;
+                return ADVICE_PRIVATE;
         return permissions[3] == 'p' && strstr(flags, " dc") ? MADV_DOFORK : 0;
 }
 
@@ -124,6 +149,27 @@ static size_t advice_collect(FILE *smaps, struct advice *advices, size_t max)
         return n;
 }
 
+static int memory_make_private(void *start, size_t length)
+{
+        void *copy = malloc(length), *at;
+
+        if (!copy)
+                return -1;
+        memcpy(copy, start, length);
+        at = mmap(start, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+        if (at == start)
+                memcpy(start, copy, length);
+        free(copy);
+        return at == start ? 0 : -1;
+}
+
+static int advice_follow(const struct advice *advice)
+{
+        if (advice->advice == ADVICE_PRIVATE)
+                return memory_make_private((void *)advice->start, advice->length);
+        return madvise((void *)advice->start, advice->length, advice->advice);
+}
+
 /* Collected first, given after: advice splits and joins the very mappings that are listed. */
 static void memory_prepare_fork(void)
 {
@@ -136,8 +182,8 @@ static void memory_prepare_fork(void)
         n = advice_collect(smaps, advices, ADVICE_MAX);
         fclose(smaps);
         for (size_t i = 0; i < n; i++) {
-                if (madvise((void *)advices[i].start, advices[i].length, advices[i].advice) < 0)
-                        node_die("madvise: V8's heap would be missing in every cell");
+                if (advice_follow(&advices[i]) < 0)
+                        node_die("memory that every cell needs cannot be carried over a fork");
         }
         free(advices);
 }
@@ -161,14 +207,46 @@ static void signals_prepare_fork(void)
 static void node_after_fork(void)
 {
         signal(SIGCHLD, SIG_DFL);
-        /* First of all, while no new mapping can have taken the place of the io_uring ones: it unmaps them.
-         */
+        if (node.carries_threads) {
+                if (node_threads_after_fork() < 0)
+                        node_die("the helper threads cannot be prepared");
+                node_threads_watch(SPARE_TICK_MS, SPARE_USED_US);
+        }
         if (uv_loop_fork(node.loop) != 0)
                 node_die("the event loop cannot be made anew");
         if (node.rand_poll() != 1 || node_random_reseed() < 0)
                 node_die("no fresh randomness");
         uv_update_time(node.loop);
 }
+
+/* --- helper threads --- */
+
+static void __attribute__((noreturn)) restart_without_threads(const char *why)
+{
+        dprintf(STDERR_FILENO,
+                "mayfly node: the helper threads cannot be carried into cells (%s); it starts again "
+                "with " SINGLE_THREADED ": scripts that compute for long take up to twice as long\n",
+                why);
+        fcntl(GUEST_CONTROL_FD, F_SETFD, 0); /* Node.js has set FD_CLOEXEC */
+        node_restart_with(SINGLE_THREADED);
+        node_die("it cannot be started again");
+}
+
+static void threads_park(void)
+{
+        const char *why = NULL;
+
+        if (node.carries_threads && node_threads_park(&why) != 0)
+                restart_without_threads(why ? why : "no signal for them");
+}
+
+static void threads_release(void)
+{
+        if (node.carries_threads)
+                node_threads_release();
+}
+
+/* --- randomness --- */
 
 struct draws {
         napi_env env;
@@ -199,9 +277,25 @@ static double draw_fresh(void *closure)
         return draw_from(closure, 1);
 }
 
+static void random_hold(void *closure)
+{
+        (void)closure;
+        threads_park();
+}
+
+static void random_release(void *closure)
+{
+        (void)closure;
+        threads_release();
+}
+
 static void random_prepare_fork(struct draws *draws)
 {
-        struct node_random_source source = { .draw = draw_main, .draw_fresh = draw_fresh, .closure = draws };
+        struct node_random_source source = { .draw = draw_main,
+                .draw_fresh = draw_fresh,
+                .hold = random_hold,
+                .release = random_release,
+                .closure = draws };
 
         node.random_found = node_random_find(&source) == 0;
         if (!node.random_found)
@@ -213,13 +307,49 @@ static void random_prepare_fork(struct draws *draws)
                 node_die("this node exports no RAND_poll, so cells would share their random bytes");
 }
 
+/* --- serving --- */
+
+/* 0: it ended well. */
+static int trial_await(pid_t pid)
+{
+        for (unsigned ms = 0; ms < TRIAL_MAX_MS; ms += 5) {
+                int status = 0;
+
+                if (waitpid(pid, &status, WNOHANG) == pid)
+                        return status;
+                usleep(5000);
+        }
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        return -ETIME;
+}
+
+/* A child that has what a cell has, but no walls yet. True in it; false in the template, if it did well. */
+static bool trial_is_here(void)
+{
+        pid_t pid;
+
+        if (!node.carries_threads)
+                return false;
+        pid = node_threads_fork();
+        if (pid == 0) {
+                dup2(STDIN_FILENO, GUEST_CHANNEL_FD); /* the keeper is the template's alone */
+                node_after_fork();
+                node_threads_watch(CALL_TICK_MS, CALL_USED_US);
+                return true;
+        }
+        if (pid < 0 || trial_await(pid) != 0)
+                restart_without_threads("a child that used them failed");
+        return false;
+}
+
 /*
- * serve(version, drawRandom, drawFreshRandom): 'cell' or 'selftest'. Returns only in forked children. The
- * functions draw one number with Math.random, in this and in a new context.
+ * serve(version, drawRandom, drawFreshRandom): 'cell', 'selftest' or 'trial'. Returns only in forked
+ * children. The functions draw one number with Math.random, in this and in a new context.
  */
 static napi_value serve(napi_env env, napi_callback_info info)
 {
-        static const struct guest_hooks hooks = { .after_fork_child = node_after_fork,
+        static struct guest_hooks hooks = { .after_fork_child = node_after_fork,
                 .inherited = GUEST_INHERITED_BLANK };
         struct draws draws = { .env = env };
         char version[VERSION_MAX];
@@ -231,11 +361,16 @@ static napi_value serve(napi_env env, napi_callback_info info)
         check(napi_get_uv_event_loop(env, &node.loop));
         draws.functions[0] = values[1];
         draws.functions[1] = values[2];
+        node.carries_threads = !node_restart_has(SINGLE_THREADED);
         random_prepare_fork(&draws);
+        threads_park();
         memory_prepare_fork();
-        signals_prepare_fork();
         node_heap_prepare();
+        if (trial_is_here())
+                return text_new(env, "trial", NAPI_AUTO_LENGTH);
 
+        signals_prepare_fork();
+        hooks.fork = node.carries_threads ? node_threads_fork : NULL;
         role = guest_serve(version, &hooks);
         return text_new(env, role == GUEST_ROLE_SELFTEST ? "selftest" : "cell", NAPI_AUTO_LENGTH);
 }
@@ -268,8 +403,12 @@ static napi_value receive(napi_env env, napi_callback_info info)
         napi_value object = NULL;
 
         (void)info;
+        if (node.carries_threads)
+                node_threads_watch(0, 0);
         if (guest_receive(&call) < 0)
                 node_die("no call could be received");
+        if (node.carries_threads)
+                node_threads_watch(CALL_TICK_MS, CALL_USED_US);
         if (call.memory_bytes)
                 node_heap_fit(call.memory_bytes);
         uv_update_time(node.loop); /* it may have blocked for long, and new timers count from here */
@@ -374,6 +513,8 @@ int32_t NODE_API_MODULE_GET_API_VERSION(void); /* defined by the next line */
 
 NAPI_MODULE_INIT()
 {
+        if (node_restart_remember() < 0)
+                node_die("it cannot read how it was started");
         for (size_t i = 0; i < ARRAY_SIZE(functions); i++) {
                 napi_value function = NULL;
 

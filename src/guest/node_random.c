@@ -223,21 +223,43 @@ static bool search_try(struct state_search *search, const struct state *state)
         return false;
 }
 
-static int find_main(const struct node_random_source *source, const struct region *regions, size_t n_regions)
+/* Negative errno, or the number of regions that were searched. */
+static ssize_t regions_search(const struct node_random_source *source, bool likely_alone,
+        void (*visit)(uint64_t *words, size_t n, void *closure), void *closure)
+{
+        struct region *regions = calloc(REGIONS_MAX, sizeof *regions);
+        ssize_t n;
+
+        if (!regions)
+                return -ENOMEM;
+        source->hold(source->closure);
+        n = regions_list(regions, REGIONS_MAX);
+        for (ssize_t i = 0; i < n; i++) {
+                if (regions[i].is_likely || !likely_alone)
+                        region_visit(&regions[i], visit, closure);
+        }
+        source->release(source->closure);
+        free(regions);
+        return n;
+}
+
+static int find_main(const struct node_random_source *source)
 {
         struct state_search *search = calloc(1, sizeof *search);
+        ssize_t n;
 
         if (!search)
                 return -ENOMEM;
         search->source = source;
         search_see(search);
-        for (size_t i = 0; i < n_regions; i++)
-                region_visit(&regions[i], search_words, search);
+        n = regions_search(source, false, search_words, search);
         for (size_t i = 0; i < search->n_states && !found.main; i++) {
                 if (search_try(search, &search->states[i]))
                         found.main = search->states[i].words;
         }
         free(search);
+        if (n < 0)
+                return (int)n;
         return found.main ? 0 : NODE_RANDOM_NOT_FOUND;
 }
 
@@ -300,16 +322,15 @@ static int generators_verify(const struct node_random_source *source)
 }
 
 /* Everywhere takes a second or two, so the likely regions come first. */
-static int find_generators(
-        const struct node_random_source *source, const struct region *regions, size_t n_regions)
+static int find_generators(const struct node_random_source *source)
 {
         for (int everywhere = 0; everywhere <= 1; everywhere++) {
+                ssize_t n;
+
                 found.n_generators = 0;
-                for (size_t i = 0; i < n_regions; i++) {
-                        /* As above. NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Branch) */
-                        if (regions[i].is_likely || everywhere)
-                                region_visit(&regions[i], generator_search, NULL);
-                }
+                n = regions_search(source, !everywhere, generator_search, NULL);
+                if (n < 0)
+                        return (int)n;
                 if (generators_verify(source) == 0)
                         return 0;
         }
@@ -317,31 +338,16 @@ static int find_generators(
         return NODE_RANDOM_NOT_FOUND;
 }
 
-static int find_once(const struct node_random_source *source, struct region *regions)
-{
-        ssize_t n = regions_list(regions, REGIONS_MAX);
-        int r;
-
-        if (n < 0)
-                return (int)n;
-        r = find_generators(source, regions, (size_t)n);
-        if (r != 0)
-                return r;
-        /* New contexts have come and gone: list anew. */
-        n = regions_list(regions, REGIONS_MAX);
-        return n < 0 ? (int)n : find_main(source, regions, (size_t)n);
-}
-
 int node_random_find(const struct node_random_source *source)
 {
-        struct region *regions = calloc(REGIONS_MAX, sizeof *regions);
         int r = NODE_RANDOM_NOT_FOUND;
 
-        if (!regions)
-                return -ENOMEM;
-        for (int attempt = 0; attempt < 4 && r == NODE_RANDOM_NOT_FOUND; attempt++)
-                r = find_once(source, regions);
-        free(regions);
+        for (int attempt = 0; attempt < 4 && r == NODE_RANDOM_NOT_FOUND; attempt++) {
+                r = find_generators(source);
+                /* New contexts have come and gone, but the main one is where it was. */
+                if (r == 0)
+                        r = find_main(source);
+        }
         return r;
 }
 

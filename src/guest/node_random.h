@@ -11,10 +11,12 @@
 
 enum { NODE_RANDOM_NOT_FOUND = 1 };
 
-/* How to draw one number in [0, 1). */
+/* How to draw one number in [0, 1), and how to look at memory in between. */
 struct node_random_source {
         double (*draw)(void *closure);       /* Math.random of the main context */
         double (*draw_fresh)(void *closure); /* the first Math.random of a new context */
+        void (*hold)(void *closure);         /* no other thread may unmap anything until */
+        void (*release)(void *closure);
         void *closure;
 };
 

@@ -2,10 +2,12 @@
 // do what scripts do, and does it draw random numbers of its own? Exit status 0 if all is well; what failed
 // is on stderr. Each line on stdout is a random source and what it gave: the keeper runs two children, and no
 // line may be in both.
+//
+// Before that the template tries by itself, in a child without walls, whether helper threads come over a fork.
 
 import { pbkdf2, randomBytes, randomInt, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -63,6 +65,15 @@ const checks = {
     expect(instance.exports.f() === 42, 'a module gave a wrong answer');
   },
 
+  async 'garbage and hot code'() {
+    let kept = [];
+    for (let i = 0; i < 400_000; i++) {
+      kept.push({ i, text: `item ${i}` });
+      if (kept.length === 50_000) kept = kept.filter((item) => item.i % 16 === 0);
+    }
+    expect(kept.length < 50_000 && kept.every((item) => item.text === `item ${item.i}`), 'objects were lost');
+  },
+
   async 'http and fetch'() {
     const { createServer } = await import('node:http');
     const server = createServer((request, response) => response.end(request.url)).listen(0, '127.0.0.1');
@@ -82,15 +93,42 @@ const checks = {
   },
 };
 
+/** There is no network yet. */
+const trials = {
+  async 'a server'() {
+    const { createServer, get } = await import('node:http');
+    const server = createServer((request, response) => response.end(request.url)).listen(FILE);
+    await once(server, 'listening');
+    const [response] = await once(get({ socketPath: FILE, path: '/path' }), 'response');
+    expect((await response.toArray()).join('') === '/path', 'a wrong answer');
+    server.closeAllConnections();
+    server.close();
+  },
+  'thread pool': checks['thread pool'],
+  files: checks.files,
+  WebAssembly: checks.WebAssembly,
+  worker_threads: checks.worker_threads,
+  'garbage and hot code': checks['garbage and hot code'],
+  async 'helper threads'() {
+    while (readdirSync('/proc/self/task').length < 2) await sleep(5);
+  },
+};
+
 function expect(isTrue, otherwise) {
   if (!isTrue) throw new Error(otherwise);
 }
 
+export function trial() {
+  return report(trials);
+}
+
 export function selfTestJavaScript() {
+  drawAll();
   return report(checks);
 }
 
 export function selfTestTypeScript(compile) {
+  drawAll();
   return report({
     async TypeScript() {
       const { code } = compile('enum E { A = 41 } return (E.A as number) + 1;');
@@ -99,9 +137,12 @@ export function selfTestTypeScript(compile) {
   });
 }
 
+function drawAll() {
+  for (const [name, draw] of Object.entries(randomSources)) console.log(name, draw());
+}
+
 // Leaves by itself, also when a check hangs: the answer is the exit status.
 async function report(checksToRun) {
-  for (const [name, draw] of Object.entries(randomSources)) console.log(name, draw());
   let isFine = true;
   for (const [name, check] of Object.entries(checksToRun)) {
     const deadline = setTimeout(

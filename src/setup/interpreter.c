@@ -18,14 +18,18 @@
 
 /*
  * "@python" is the interpreter's path inside; "@heap" tells V8 how much memory a cell has, so that it
- * collects garbage in time. --single-threaded because only the forking thread goes on in a fork; "@quiet"
- * spares the inspector's thread where Node.js can do that; --no-memory-reducer because its timer, set in the
- * template, would go off in every cell (docs/decisions/0004-node.md).
+ * collects garbage in time. "@quiet" spares the inspector's thread where Node.js can do that;
+ * "@single" V8's own, if the settings say so (src/guest/node_threads.c); --no-memory-reducer because its
+ * timer, set in the template, would go off in every cell (docs/decisions/0004-node.md).
  */
 #define NODE                                                                                                 \
-        "/mayfly/node", "--single-threaded", "@quiet", "--disable-warning=ExperimentalWarning", "@heap",     \
+        "/mayfly/node", "@single", "@quiet", "--disable-warning=ExperimentalWarning", "@heap", "@workers",   \
                 "--no-memory-reducer", "/mayfly/guest/boot.mjs"
 #define NODE_QUIET "--disable-sigusr1" /* since 22.14 */
+
+/* Node.js has four threads for V8 on any machine. More than the cores that a cell may use would spend its
+ * share the sooner, and have its main thread wait for the next period. */
+enum { WORKERS_MAX = 4 };
 
 static const char *const commands[RUNTIME_COUNT][BRIEF_LIST] = {
         [RUNTIME_PYTHON] = { "@python", "-I", "-B", "/mayfly/guest/boot.py" },
@@ -50,8 +54,8 @@ static const struct {
 /* What the words of a command stand for. */
 struct words {
         char python[PATH_MAX];
-        char heap[64];
-        const char *quiet;
+        char heap[64], workers[64];
+        const char *quiet, *single;
 };
 
 static int find_program(const char *setting, const char *path, char *ret_path, char *error, size_t error_size)
@@ -135,7 +139,8 @@ static const char *expand(const char *word, const struct words *words)
 {
         const struct {
                 const char *word, *value;
-        } values[] = { { "@python", words->python }, { "@heap", words->heap }, { "@quiet", words->quiet } };
+        } values[] = { { "@python", words->python }, { "@heap", words->heap }, { "@quiet", words->quiet },
+                { "@workers", words->workers }, { "@single", words->single } };
 
         for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
                 if (strcmp(word, values[i].word) == 0)
@@ -162,7 +167,9 @@ static int write_command(enum runtime runtime, const struct words *words, struct
 int interpreters_find(const struct settings *settings, const char *library, uint32_t runtimes,
         struct root_binds *binds, struct brief *brief, char *error, size_t error_size)
 {
-        struct words words = { .python = "", .quiet = "" };
+        struct words words = {
+                .python = "", .quiet = "", .single = settings->node_helper_threads ? "" : "--single-threaded"
+        };
         int r = root_binds_add(binds, library, "guest", "/mayfly/guest");
 
         if (r == 0 && runtimes & 1u << RUNTIME_PYTHON)
@@ -171,6 +178,8 @@ int interpreters_find(const struct settings *settings, const char *library, uint
                 r = find_node(settings, library, binds, &words.quiet, error, error_size);
         snprintf(words.heap, sizeof words.heap, "--max-old-space-size=%llu",
                 (unsigned long long)(settings->max_memory_bytes >> 20));
+        snprintf(words.workers, sizeof words.workers, "--v8-pool-size=%u",
+                MIN((settings->max_cpus_milli + 999) / 1000, WORKERS_MAX));
         for (uint32_t i = 0; r == 0 && i < RUNTIME_COUNT; i++) {
                 if (runtimes & 1u << i)
                         r = write_command(i, &words, brief);
