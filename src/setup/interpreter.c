@@ -17,16 +17,19 @@
 #include "wire/runtime.h"
 
 /*
- * "@python" is the interpreter's path inside; "@heap" tells V8 how much memory a cell has, so that it
- * collects garbage in time. "@quiet" spares the inspector's thread where Node.js can do that;
+ * "@python" is the interpreter's path inside; "@heap" and "@young" tell V8 how much memory a cell has, so
+ * that it collects garbage in time. "@quiet" spares the inspector's thread where Node.js can do that;
  * "@single" V8's own, if the settings say so (src/guest/node_threads.c); --no-memory-reducer because its
  * timer, set in the template, would go off in every cell (docs/decisions/0004-node.md).
  */
 #define NODE                                                                                                 \
-        "/mayfly/node", "@single", "@quiet", "--disable-warning=ExperimentalWarning", "@heap", "@workers",   \
-                "--no-memory-reducer", "/mayfly/guest/boot.mjs"
+        "/mayfly/node", "@single", "@quiet", "--disable-warning=ExperimentalWarning", "@heap", "@young",     \
+                "@workers", "--no-memory-reducer", "/mayfly/guest/boot.mjs"
 #define NODE_QUIET "--disable-sigusr1" /* since 22.14 */
 
+/* V8 has up to three semi-spaces of young objects at once, and lets each grow to 32 MiB: most of the 128 MiB
+ * that a cell has by default. */
+enum { YOUNG_SHARE = 8, YOUNG_MAX_MIB = 32 };
 /* Node.js has four threads for V8 on any machine. More than the cores that a cell may use would spend its
  * share the sooner, and have its main thread wait for the next period. */
 enum { WORKERS_MAX = 4 };
@@ -54,7 +57,7 @@ static const struct {
 /* What the words of a command stand for. */
 struct words {
         char python[PATH_MAX];
-        char heap[64], workers[64];
+        char heap[64], young[64], workers[64];
         const char *quiet, *single;
 };
 
@@ -140,7 +143,7 @@ static const char *expand(const char *word, const struct words *words)
         const struct {
                 const char *word, *value;
         } values[] = { { "@python", words->python }, { "@heap", words->heap }, { "@quiet", words->quiet },
-                { "@workers", words->workers }, { "@single", words->single } };
+                { "@young", words->young }, { "@workers", words->workers }, { "@single", words->single } };
 
         for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
                 if (strcmp(word, values[i].word) == 0)
@@ -178,6 +181,9 @@ int interpreters_find(const struct settings *settings, const char *library, uint
                 r = find_node(settings, library, binds, &words.quiet, error, error_size);
         snprintf(words.heap, sizeof words.heap, "--max-old-space-size=%llu",
                 (unsigned long long)(settings->max_memory_bytes >> 20));
+        snprintf(words.young, sizeof words.young, "--max-semi-space-size=%llu",
+                (unsigned long long)MIN(
+                        MAX(settings->max_memory_bytes / YOUNG_SHARE >> 20, 1), YOUNG_MAX_MIB));
         snprintf(words.workers, sizeof words.workers, "--v8-pool-size=%u",
                 MIN((settings->max_cpus_milli + 999) / 1000, WORKERS_MAX));
         for (uint32_t i = 0; r == 0 && i < RUNTIME_COUNT; i++) {
