@@ -5,6 +5,7 @@ import vm from 'node:vm';
 
 import { addon } from './addon.mjs';
 import { becomeCell, concludeWith, prepareProcess, rehearse, startClock } from './cell.mjs';
+import { stamp } from './compiled.mjs';
 import { trial } from './selftest.mjs';
 import { installOutput, withoutOutput } from './stdio.mjs';
 
@@ -25,7 +26,7 @@ setImmediate(serve); // so that nothing of this module is still being evaluated 
 
 function serve() {
   const drawFresh = () => vm.runInNewContext('Math.random()');
-  const role = addon.serve(`Node.js ${process.versions.node}`, () => Math.random(), drawFresh);
+  const role = addon.serve(`Node.js ${process.versions.node} #${stamp}`, () => Math.random(), drawFresh);
 
   becomeCell();
   if (role === 'trial') trial();

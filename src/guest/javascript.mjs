@@ -8,6 +8,7 @@ import { pathToFileURL } from 'node:url';
 import vm from 'node:vm';
 
 import { addon } from './addon.mjs';
+import { compiledFrame, eagerly, packCode, unpackCode } from './compiled.mjs';
 import { parseInput, stringifyResult } from './json.mjs';
 import { moduleNames, rewriteModule } from './module_syntax.mjs';
 import { ScriptSyntaxError, mapStacks, positionMapper } from './report.mjs';
@@ -21,10 +22,11 @@ const AsyncFunction = (async () => {}).constructor;
 const sourceTextOf = Function.prototype.toString;
 
 /** GUEST_RUN: {kind, body} of the frame that ends the call, or null if the script returned nothing. */
-export async function run({ language, code, map, input }) {
+export async function run({ language, code, map, cache, memory, input }) {
   const isTypeScript = language === addon.GUEST_TYPESCRIPT;
   const source = makeSource(code, isTypeScript ? 'function.ts' : 'function.js', isTypeScript ? map : null);
-  const compiled = compile(source);
+  const compiled = restore(source, cache) ?? compile(source);
+  if (memory) addon.fitHeap(memory); // flags change with it, and with other flags V8 would not take the cache
   if (isTypeScript) mapStacks(source.fileName, source.place);
   const value = await evaluate(compiled, parseInput(input));
   return value === undefined ? null : { kind: addon.FRAME_RESULT, body: stringifyResult(value) };
@@ -32,8 +34,7 @@ export async function run({ language, code, map, input }) {
 
 /** GUEST_CHECK: throws ScriptSyntaxError if run() would. */
 export async function check({ code }) {
-  checkSource(makeSource(code, 'function.js', null));
-  return { kind: addon.FRAME_NOTHING, body: '' };
+  return compiledFrame({ cache: checkSource(makeSource(code, 'function.js', null)) });
 }
 
 /** A script and the way from its positions to those of the author's text. */
@@ -45,18 +46,20 @@ export function makeSource(code, fileName, map) {
   };
 }
 
+/** The cache of its code; throws ScriptSyntaxError if it does not parse. */
 export function checkSource(source) {
-  const { body } = compile(source);
+  const compiled = eagerly(() => compile(source));
   try {
-    new AsyncFunction(body); // unlike the wrapper below, it cannot be closed from inside
+    new AsyncFunction(compiled.body); // unlike the wrapper below, it cannot be closed from inside
   } catch (error) {
     throw unbalanced(source, error.message);
   }
+  return packCode(compiled);
 }
 
-async function evaluate({ source, script, body, imports }, event) {
+async function evaluate({ source, script, body, rewritten }, event) {
   const module = makeModule(source);
-  const esm = imports && makeEsm(source, imports, module.require);
+  const esm = rewritten && makeEsm(source, rewritten.imports, module.require);
   const makeBody = script.runInThisContext();
   const { exports, require, filename } = module;
   const call = makeBody(exports, require, module, filename, FOLDER, event, event, esm, esm?.meta);
@@ -68,36 +71,47 @@ async function evaluate({ source, script, body, imports }, event) {
   return handler ? await handler(event) : undefined;
 }
 
-/** {source, script, body, imports}: imports is null if there is no module syntax. */
+/** {source, script, body, rewritten}: rewritten is null if there is no module syntax. */
 function compile(source) {
-  const { code } = source;
-  const names = [];
   try {
-    return { source, script: wrap(source, code, '', names), body: code, imports: null };
+    return wrap(source, null);
   } catch (error) {
-    const { code: body, prologue, imports } = rewriteAfter(error, source);
-    names.push(moduleNames.module, moduleNames.meta);
+    const rewritten = rewriteAfter(error, source);
     try {
-      return { source, script: wrap(source, body, prologue, names), body: prologue + body, imports };
+      return wrap(source, rewritten);
     } catch (again) {
-      throw syntaxErrorOfV8(again, source, wrapperBefore(names, prologue).length);
+      throw syntaxErrorOfV8(again, source, wrapperBefore(rewritten).length);
     }
   }
 }
 
-function wrapperBefore(names, prologue) {
-  return `(function (${[...PARAMETERS, ...names].join(', ')}) { return (${INNER}${prologue}`;
+/** The same from what a check has kept, or null. V8 compiles the text if it does not take its own part. */
+function restore(source, cache) {
+  try {
+    const kept = unpackCode(cache);
+    return kept && wrap(source, kept.rewritten, kept.data);
+  } catch {
+    return null;
+  }
+}
+
+function wrapperBefore(rewritten) {
+  const names = rewritten ? [...PARAMETERS, moduleNames.module, moduleNames.meta] : PARAMETERS;
+  return `(function (${names.join(', ')}) { return (${INNER}${rewritten?.prologue ?? ''}`;
 }
 
 // All on the first line, whose columns then start below zero. The inner parentheses tell V8 to compile the
 // body at once, as it will run.
-function wrap({ fileName }, body, prologue, names) {
-  const before = wrapperBefore(names, prologue);
-  return new vm.Script(`${before}${body}\n})})`, {
-    filename: fileName,
+function wrap(source, rewritten, cachedData) {
+  const { code, prologue } = rewritten ?? { code: source.code, prologue: '' };
+  const before = wrapperBefore(rewritten);
+  const script = new vm.Script(`${before}${code}\n})})`, {
+    filename: source.fileName,
     columnOffset: -before.length,
+    cachedData,
     importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   });
+  return { source, script, body: prologue + code, rewritten };
 }
 
 /** V8 has refused it as a script: the same as a module, or the complaint that helps its author most. */
@@ -110,7 +124,7 @@ function rewriteAfter(error, source) {
     if (!fault.loc) throw fault;
     if (MODULE_COMPLAINT.test(error.message)) throw syntaxErrorOfParser(fault, source);
   }
-  throw syntaxErrorOfV8(error, source, wrapperBefore([], '').length);
+  throw syntaxErrorOfV8(error, source, wrapperBefore(null).length);
 }
 
 /** From V8's error, whose stack begins with `function.js:LINE`, that line, and carets below the fault. */

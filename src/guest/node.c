@@ -111,6 +111,26 @@ static napi_value text_new(napi_env env, const char *text, size_t length)
         return value;
 }
 
+static napi_value size_new(napi_env env, uint64_t size)
+{
+        napi_value value = NULL;
+
+        check(napi_create_double(env, (double)size, &value));
+        return value;
+}
+
+/* A Buffer; undefined if there is nothing. */
+static napi_value bytes_new(napi_env env, const char *bytes, size_t length)
+{
+        napi_value value = NULL;
+
+        if (length > 0)
+                check(napi_create_buffer_copy(env, length, bytes, NULL, &value));
+        else
+                check(napi_get_undefined(env, &value));
+        return value;
+}
+
 struct advice {
         uintptr_t start;
         size_t length;
@@ -396,7 +416,7 @@ static napi_value waiting(napi_env env, napi_callback_info info)
         return value;
 }
 
-/* receive(): {mode, language, code, map, input}. Blocks until the call arrives. */
+/* receive(): {mode, language, code, map, cache, memory, input}. Blocks until the call arrives. */
 static napi_value receive(napi_env env, napi_callback_info info)
 {
         struct guest_call call;
@@ -409,17 +429,29 @@ static napi_value receive(napi_env env, napi_callback_info info)
                 node_die("no call could be received");
         if (node.carries_threads)
                 node_threads_watch(CALL_TICK_MS, CALL_USED_US);
-        if (call.memory_bytes)
-                node_heap_fit(call.memory_bytes);
         uv_update_time(node.loop); /* it may have blocked for long, and new timers count from here */
         check(napi_create_object(env, &object));
         check(napi_set_named_property(env, object, "mode", number_new(env, call.mode)));
         check(napi_set_named_property(env, object, "language", number_new(env, call.language)));
         check(napi_set_named_property(env, object, "code", text_new(env, call.code, call.code_length)));
         check(napi_set_named_property(env, object, "map", text_new(env, call.map, call.map_length)));
+        check(napi_set_named_property(env, object, "cache", bytes_new(env, call.cache, call.cache_length)));
+        check(napi_set_named_property(env, object, "memory", size_new(env, call.memory_bytes)));
         check(napi_set_named_property(env, object, "input", text_new(env, call.input, call.input_length)));
         guest_call_deinit(&call);
         return object;
+}
+
+/* fitHeap(bytes): V8 is to get along with so much memory from here on. */
+static napi_value fit_heap(napi_env env, napi_callback_info info)
+{
+        napi_value values[1];
+        double bytes = 0;
+
+        arguments(env, info, values, ARRAY_SIZE(values));
+        check(napi_get_value_double(env, values[0], &bytes));
+        node_heap_fit((uint64_t)bytes);
+        return NULL;
 }
 
 static int send_text(napi_env env, uint32_t kind, napi_value text)
@@ -488,6 +520,7 @@ static const struct {
         { "randomFound", random_found },
         { "waiting", waiting },
         { "receive", receive },
+        { "fitHeap", fit_heap },
         { "send", send_frame },
         { "exit", leave },
         { "pid", pid },

@@ -21,7 +21,7 @@ const compilerOptions = {
 // Parameter decorators exist in the old proposal only, and its field decorators expect assigned fields.
 const oldDecorators = { experimentalDecorators: true, useDefineForClassFields: false };
 
-/** {code, map} of a script; throws ScriptSyntaxError if it does not parse, before or after compiling. */
+/** {code, map, cache} of a script; throws ScriptSyntaxError if it does not parse, before or after compiling. */
 export function compileTypeScript(text) {
   const options = hasParameterDecorators(text) ? { ...compilerOptions, ...oldDecorators } : compilerOptions;
   const { outputText, sourceMapText, diagnostics } = ts.transpileModule(text, {
@@ -32,8 +32,7 @@ export function compileTypeScript(text) {
   const fault = diagnostics.find(({ category }) => category === ts.DiagnosticCategory.Error);
   if (fault) throw syntaxError(fault);
   const code = outputText.replace(/\/\/# sourceMappingURL=\S*\s*$/, '');
-  checkSource(makeSource(code, FILE, sourceMapText));
-  return { code, map: sourceMapText };
+  return { code, map: sourceMapText, cache: checkSource(makeSource(code, FILE, sourceMapText)) };
 }
 
 function syntaxError({ messageText, file, start }) {

@@ -1,6 +1,7 @@
 // The template that compiles TypeScript at upload. It runs no script.
 
 import { addon } from './addon.mjs';
+import { compiledFrame } from './compiled.mjs';
 import { describe } from './report.mjs';
 import { selfTestTypeScript } from './selftest.mjs';
 import { compileTypeScript } from './typescript.mjs';
@@ -44,12 +45,7 @@ export const sampleCall = {
 };
 
 async function compile({ code: text }) {
-  const { code, map } = compileTypeScript(text);
-  const header = Buffer.alloc(16); // struct frame_compiled
-  const parts = [Buffer.from(code), Buffer.from(map)];
-  header.writeUInt32LE(parts[0].length, 0);
-  header.writeUInt32LE(parts[1].length, 4);
-  return { kind: addon.FRAME_COMPILED, body: Buffer.concat([header, ...parts]) };
+  return compiledFrame(compileTypeScript(text));
 }
 
 export async function warmTemplate() {

@@ -27,8 +27,15 @@ module.exports = {
   serve: () => role,
   randomFound: () => process.env.FAKE_RANDOM_FOUND !== '0',
   waiting: () => process.env.FAKE_WAITING !== '0',
-  receive: () => ({ ...call, mode: words[call.mode], language: words[call.language] }),
-  send: (kind, body) => writeSync(3, `${JSON.stringify([nameOf(kind), String(body)])}\n`),
+  receive: () => ({
+    ...call,
+    mode: words[call.mode],
+    language: words[call.language],
+    cache: call.cache && Buffer.from(call.cache, 'base64'),
+  }),
+  fitHeap: () => {},
+  send: (kind, body) =>
+    writeSync(3, `${JSON.stringify([nameOf(kind), String(body), Buffer.from(body).toString('base64')])}\n`),
   exit: reallyExit,
   pid: () => pid,
 };

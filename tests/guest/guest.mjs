@@ -16,7 +16,7 @@ export const environment = {
 
 const FLAGS = ['--single-threaded', '--disable-warning=ExperimentalWarning'];
 
-/** {kind, body, stdout, stderr, status, frames}; body is parsed if it is JSON. */
+/** {kind, body, bytes, stdout, stderr, status, frames}; body is parsed if it is JSON. */
 export async function run(code, { template = 'javascript', env = {}, ...call } = {}) {
   const whole = { mode: 'GUEST_RUN', language: 'GUEST_JAVASCRIPT', code, map: '', input: '{}', ...call };
   const child = spawn(process.execPath, [...FLAGS, path('../../src/guest/boot.mjs'), template], {
@@ -25,15 +25,26 @@ export async function run(code, { template = 'javascript', env = {}, ...call } =
   });
   const ended = new Promise((resolve) => child.on('close', (status, signal) => resolve(signal ?? status)));
   const [stdout, stderr, frames] = await Promise.all([1, 2, 3].map((fd) => text(child.stdio[fd])));
-  const [kind, body] = frames === '' ? [null, ''] : JSON.parse(frames.split('\n', 1)[0]);
+  const [kind, body, base64] = frames === '' ? [null, ''] : JSON.parse(frames.split('\n', 1)[0]);
   return {
     kind,
     body: parsed(body),
+    bytes: base64 && Buffer.from(base64, 'base64'),
     stdout,
     stderr,
     status: await ended,
     frames: frames.split('\n').length - 1,
   };
+}
+
+/** What checks keep of these scripts: {language, code, map, cache}, for run(code, …). */
+export async function keep(language, codes) {
+  const child = spawn(process.execPath, [...FLAGS, path('keep.mjs')], {
+    env: environment,
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  child.stdin.end(JSON.stringify(codes.map((code) => [language, code])));
+  return JSON.parse(await text(child.stdout));
 }
 
 export const check = (code, call) => run(code, { ...call, mode: 'GUEST_CHECK' });
