@@ -24,7 +24,7 @@ struct child_rule {
         int (*take)(struct keeper *keeper, struct child *child, const void *message, const int *fds);
 };
 
-enum { CHILD_RULES_MAX = 4 };
+enum { CHILD_RULES_MAX = 6 };
 
 struct child_kind {
         /* In the new process, with its end of a packet socket; never returns. */
@@ -57,7 +57,7 @@ struct keeper {
         struct child janitor; /* hanging up lets it clean up */
         struct child server;
         uint64_t server_started_us;
-        struct template *templates;     /* RUNTIME_COUNT */
+        struct template *templates;     /* TEMPLATE_PLACES */
         struct slot *slots, *slots_end; /* brief->n_slots */
         struct child *children;         /* all of the above */
 

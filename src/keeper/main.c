@@ -102,14 +102,14 @@ static int keeper_add_children(struct keeper *keeper)
         uint32_t n_slots = keeper->brief->n_slots;
         int r = 0;
 
-        keeper->templates = calloc(RUNTIME_COUNT, sizeof *keeper->templates);
+        keeper->templates = calloc(TEMPLATE_PLACES, sizeof *keeper->templates);
         keeper->slots = calloc(n_slots, sizeof *keeper->slots);
         if (!keeper->templates || !keeper->slots)
                 return -ENOMEM;
         keeper->slots_end = keeper->slots + n_slots;
         for (uint32_t i = 0; r == 0 && i < n_slots; i++)
                 r = slot_add(keeper, i);
-        for (int i = 0; i < RUNTIME_COUNT; i++)
+        for (uint32_t i = 0; i < TEMPLATE_PLACES; i++)
                 template_add(keeper, i);
         child_add(keeper, &keeper->server, &server_kind);
         child_add(keeper, &keeper->janitor, &janitor_kind);

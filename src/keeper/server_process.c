@@ -75,10 +75,10 @@ static int server_asks_start(
         struct keeper *keeper, struct child *child _unused_, const void *message, const int *fds)
 {
         const struct keeper_start *start = message;
-        struct slot_request request = { .cell = start->cell, .runtime = start->runtime };
+        struct slot_request request = { .cell = start->cell, .place = start->place };
 
         memcpy(request.fds, fds, sizeof request.fds);
-        if (start->runtime < RUNTIME_COUNT && start->cell && fds_are_harmless(fds) &&
+        if (start->place < TEMPLATE_PLACES && start->cell && fds_are_harmless(fds) &&
                 !slot_find_cell(keeper, start->cell)) {
                 slot_request(keeper, &request);
                 return 0;
@@ -98,6 +98,23 @@ static int server_asks_limit(
         struct keeper *keeper, struct child *child _unused_, const void *message, const int *fds _unused_)
 {
         return slot_limit_cell(keeper, message);
+}
+
+static int server_asks_warm(
+        struct keeper *keeper, struct child *child _unused_, const void *message, const int *fds)
+{
+        return template_warm(keeper, message, fds[0]);
+}
+
+static int server_asks_cool(
+        struct keeper *keeper, struct child *child _unused_, const void *message, const int *fds _unused_)
+{
+        uint32_t place = ((const struct keeper_cool *)message)->place;
+
+        if (place < RUNTIME_COUNT || place >= TEMPLATE_PLACES)
+                return -EBADMSG;
+        template_cool(keeper, &keeper->templates[place]);
+        return 0;
 }
 
 void server_tell(struct keeper *keeper, const void *message, size_t length)
@@ -142,6 +159,8 @@ static void server_lost(struct keeper *keeper, struct child *server, const char 
         if (clock_us() - keeper->server_started_us > HEALTHY_US)
                 server->failures = 0;
         slots_forget_server(keeper);
+        for (uint32_t i = RUNTIME_COUNT; i < TEMPLATE_PLACES; i++)
+                template_cool(keeper, &keeper->templates[i]);
         server->wake_us = clock_us() + ((uint64_t)RETRY_US << ++server->failures) / 2;
         /* 2: it cannot work with these settings, and has said why. */
         if (keeper->draining || server->failures >= FAILURES_MAX || (exited && code == 2))
@@ -157,5 +176,7 @@ const struct child_kind server_kind = {
                 { KEEPER_START, sizeof(struct keeper_start), KEEPER_FDS_PER_CELL, server_asks_start },
                 { KEEPER_KILL, sizeof(struct keeper_kill), 0, server_asks_kill },
                 { KEEPER_LIMIT, sizeof(struct keeper_limit), 0, server_asks_limit },
+                { KEEPER_WARM, sizeof(struct keeper_warm), 1, server_asks_warm },
+                { KEEPER_COOL, sizeof(struct keeper_cool), 0, server_asks_cool },
         },
 };

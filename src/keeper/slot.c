@@ -24,11 +24,11 @@ static bool slot_is_busy(const struct slot *slot)
         return slot->state >= SLOT_STARTING;
 }
 
-struct slot *slot_find_ticket(struct keeper *keeper, enum runtime runtime, uint64_t ticket)
+struct slot *slot_find_ticket(struct keeper *keeper, uint32_t place, uint64_t ticket)
 {
         struct slot *slot = &keeper->slots[ticket % keeper->brief->n_slots];
 
-        return slot_is_busy(slot) && slot->now.runtime == runtime && slot->ticket == ticket ? slot : NULL;
+        return slot_is_busy(slot) && slot->now.place == place && slot->ticket == ticket ? slot : NULL;
 }
 
 struct slot *slot_find_cell(struct keeper *keeper, uint64_t cell)
@@ -64,7 +64,7 @@ static void slot_report(struct keeper *keeper, const struct slot_request *reques
         done.type = KEEPER_DONE;
         done.cell = request->cell;
         if (request->selftest)
-                template_test_done(keeper, &keeper->templates[request->runtime], &done);
+                template_test_done(keeper, &keeper->templates[request->place], &done);
         else if (request->cell)
                 server_tell(keeper, &done, sizeof done);
 }
@@ -109,7 +109,7 @@ static void slot_start_cell(struct keeper *keeper, struct slot *slot)
 
         memcpy(fds + FORK_FDS, slot->group.joins, sizeof slot->group.joins);
         group_read(&slot->group, slot->used);
-        if (child_tell(&keeper->templates[next->runtime].child, &fork_request, sizeof fork_request, fds,
+        if (child_tell(&keeper->templates[next->place].child, &fork_request, sizeof fork_request, fds,
                     FORK_FDS + keeper->brief->cgroups.n_trees) != 0)
                 return;
         slot->state = SLOT_STARTING;
@@ -138,7 +138,7 @@ static struct slot *slot_make_way(struct keeper *keeper, struct slot *slot)
 static void slot_look(struct keeper *keeper, struct slot *slot)
 {
         enum template_answer answer =
-                template_look(&keeper->templates[slot->next.runtime], slot->next.selftest);
+                template_look(&keeper->templates[slot->next.place], slot->next.selftest);
 
         if (answer == TEMPLATE_REFUSES)
                 slot_refuse(keeper, slot);
@@ -256,10 +256,10 @@ void slot_forked(struct keeper *keeper, struct slot *slot)
                 slot_limit(keeper, slot);
 }
 
-void slots_lose_cells(struct keeper *keeper, enum runtime runtime)
+void slots_lose_cells(struct keeper *keeper, uint32_t place)
 {
         for (struct slot *slot = keeper->slots; slot < keeper->slots_end; slot++) {
-                if (slot_is_busy(slot) && slot->now.runtime == runtime)
+                if (slot_is_busy(slot) && slot->now.place == place)
                         slot_end_cell(keeper, slot, (struct keeper_done){ .outcome = CELL_LOST });
         }
 }
@@ -373,7 +373,7 @@ static void slot_wake(struct keeper *keeper, struct child *anchor)
                 slot_lost(keeper, anchor, "it does not answer");
         } else if (slot->state != SLOT_DOWN) {
                 /* A template that neither forks nor reaps is no use to anybody. */
-                template_kill(keeper, &keeper->templates[slot->now.runtime], "it does not answer");
+                template_kill(keeper, &keeper->templates[slot->now.place], "it does not answer");
         } else if (anchor->pid > 0 || child_start(keeper, anchor) < 0) {
                 anchor->wake_us = clock_us() + RETRY_US;
         } else {

@@ -16,8 +16,8 @@ enum slot_state {
 
 /* Somebody wants a cell: the server, or a template for its self-test. */
 struct slot_request {
-        uint64_t cell; /* the server's name for it; 0: nobody asks any more, or it is a self-test */
-        enum runtime runtime;
+        uint64_t cell;  /* the server's name for it; 0: nobody asks any more, or it is a self-test */
+        uint32_t place; /* of its template */
         bool selftest;
         int fds[KEEPER_FDS_PER_CELL];
         struct keeper_limit limit; /* type 0: not asked for */
@@ -57,8 +57,8 @@ int slot_limit_cell(struct keeper *keeper, const struct keeper_limit *limit);
 /* The server has died: ends all its cells, and tells nobody. */
 void slots_forget_server(struct keeper *keeper);
 
-/* The slot of a cell of this runtime that starts or runs, by its ticket; or NULL. */
-struct slot *slot_find_ticket(struct keeper *keeper, enum runtime runtime, uint64_t ticket);
+/* The slot of a cell of this template that starts or runs, by its ticket; or NULL. */
+struct slot *slot_find_ticket(struct keeper *keeper, uint32_t place, uint64_t ticket);
 /* The slot of what the server calls by this name, a cell or the wish for one; or NULL. */
 struct slot *slot_find_cell(struct keeper *keeper, uint64_t cell);
 /* Its template has forked the cell. */
@@ -66,5 +66,5 @@ void slot_forked(struct keeper *keeper, struct slot *slot);
 /* The cell has ended: reads its usage, reports, and cleans the slot. `done` has outcome, code and cpu_us set.
  */
 void slot_end_cell(struct keeper *keeper, struct slot *slot, struct keeper_done done);
-/* Every cell of this runtime has ended, with its template. */
-void slots_lose_cells(struct keeper *keeper, enum runtime runtime);
+/* Every cell of the template at this place has ended with it. */
+void slots_lose_cells(struct keeper *keeper, uint32_t place);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/macros.h"
 #include "keeper/server_process.h"
@@ -24,6 +26,11 @@ enum {
         TEMPLATE_TMP_BYTES = 16 << 20,
 };
 
+static bool template_is_base(const struct template *template)
+{
+        return template->place < RUNTIME_COUNT;
+}
+
 static const char *template_name(const struct keeper *keeper, const struct template *template)
 {
         return keeper->brief->runtimes[template->runtime].name;
@@ -31,27 +38,27 @@ static const char *template_name(const struct keeper *keeper, const struct templ
 
 void template_announce(struct keeper *keeper, const struct template *template)
 {
-        struct keeper_runtime message = {
-                .type = KEEPER_RUNTIME,
-                .runtime = template->runtime,
+        struct keeper_template message = {
+                .type = KEEPER_TEMPLATE,
+                .place = template->place,
                 .up = template->state == TEMPLATE_UP,
                 .generation = template->generation,
+                .memory_bytes = template->memory_bytes,
         };
 
         memcpy(message.version, template->version, sizeof message.version);
-        if (template->state != TEMPLATE_OFF)
-                server_tell(keeper, &message, sizeof message);
+        server_tell(keeper, &message, sizeof message);
 }
 
-static int template_enter(struct keeper *keeper, int control)
+static int template_enter(struct keeper *keeper, const struct template *template, int control)
 {
         const struct keeper_place place = {
                 .group = &keeper->groups[GROUP_TEMPLATES],
                 .tmp_bytes = TEMPLATE_TMP_BYTES,
                 .uid = keeper->brief->uid_base + UID_TEMPLATE,
                 .capabilities = capability_template_set,
-                .n_fds = 1,
-                .fds = { control },
+                .n_fds = template->names < 0 ? 1 : 2,
+                .fds = { control, template->names },
         };
         int r;
 
@@ -69,12 +76,17 @@ static int template_enter(struct keeper *keeper, int control)
 static void __attribute__((noreturn)) template_main(struct keeper *keeper, struct child *child, int control)
 {
         const struct template *template = container_of(child, struct template, child);
-        const char *arguments[BRIEF_LIST], *environment[BRIEF_LIST];
+        const char *arguments[BRIEF_LIST + 1] = { NULL }, *environment[BRIEF_LIST];
+        size_t n = 0;
         int r;
 
         brief_words(keeper->brief->runtimes[template->runtime].arguments, arguments);
         brief_words(keeper->brief->environment, environment);
-        r = template_enter(keeper, control);
+        while (arguments[n])
+                n++;
+        if (template->names >= 0)
+                arguments[n] = "4"; /* GUEST_NAMES_FD */
+        r = template_enter(keeper, template, control);
         if (r == 0) {
                 execve(arguments[0], (char *const *)arguments, (char *const *)environment);
                 r = -errno;
@@ -89,7 +101,7 @@ static void __attribute__((noreturn)) template_main(struct keeper *keeper, struc
 /* The template keeps what its test cells print, and compares. */
 static void template_request_test(struct keeper *keeper, const struct template *template)
 {
-        struct slot_request request = { .runtime = template->runtime, .selftest = true };
+        struct slot_request request = { .place = template->place, .selftest = true };
 
         for (int i = 0; i < KEEPER_FDS_PER_CELL; i++)
                 request.fds[i] = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, BRIEF_FDS_END);
@@ -102,9 +114,10 @@ static void template_up(struct keeper *keeper, struct template *template)
         template->was_up = true;
         template->child.failures = 0;
         template->child.wake_us = 0;
-        log_info("template.up", "runtime=%s version=\"%s\" pid=%d generation=%u",
-                template_name(keeper, template), template->version, template->child.pid,
-                template->generation);
+        log_info("template.up",
+                "runtime=%s place=%u version=\"%s\" pid=%d generation=%u memory_bytes=%" PRIu64,
+                template_name(keeper, template), template->place, template->version, template->child.pid,
+                template->generation, template->memory_bytes);
         template_announce(keeper, template);
         slots_dispatch(keeper);
 }
@@ -114,8 +127,8 @@ void template_test_done(struct keeper *keeper, struct template *template, const 
         if (template->state != TEMPLATE_TESTING)
                 return;
         if (done->outcome != CELL_EXITED || done->code != 0) {
-                log_error("template.selftest", "runtime=%s outcome=%u code=%d",
-                        template_name(keeper, template), done->outcome, done->code);
+                log_error("template.selftest", "runtime=%s place=%u outcome=%u code=%d",
+                        template_name(keeper, template), template->place, done->outcome, done->code);
                 template_kill(keeper, template, "its self-test cell failed, see above");
         } else if (++template->tests_done < TEMPLATE_TESTS) {
                 template_request_test(keeper, template);
@@ -134,6 +147,7 @@ static int template_says_ready(
                 return -EBADMSG;
         snprintf(template->version, sizeof template->version, "%.*s", (int)sizeof ready->version - 1,
                 ready->version);
+        template->memory_bytes = ready->memory_bytes;
         template->state = TEMPLATE_TESTING;
         template->tests_done = 0;
         template->child.wake_us = clock_us() + TEST_TIMEOUT_US;
@@ -148,7 +162,7 @@ static int template_says_forked(
 {
         const struct template_forked *forked = message;
         struct template *template = container_of(child, struct template, child);
-        struct slot *slot = slot_find_ticket(keeper, template->runtime, forked->cell);
+        struct slot *slot = slot_find_ticket(keeper, template->place, forked->cell);
 
         if (slot && slot->state != SLOT_STARTING)
                 return -EBADMSG;
@@ -168,7 +182,7 @@ static int template_says_exited(
 {
         const struct template_exited *exited = message;
         struct template *template = container_of(child, struct template, child);
-        struct slot *slot = slot_find_ticket(keeper, template->runtime, exited->cell);
+        struct slot *slot = slot_find_ticket(keeper, template->place, exited->cell);
         struct keeper_done done = { .cpu_us = exited->cpu_us };
 
         done.outcome = WIFEXITED(exited->status) ? CELL_EXITED : CELL_SIGNALED;
@@ -190,20 +204,31 @@ enum template_answer template_look(const struct template *template, bool selftes
 
 /* --- up and down --- */
 
-void template_kill(struct keeper *keeper, struct template *template, const char *why)
+/* Nobody but the server can tell whether an import set is worth another try. */
+static void template_retry(struct template *template)
 {
         uint32_t failures = template->child.failures++;
 
-        log_error("template.down", "runtime=%s pid=%d why=\"%s\"", template_name(keeper, template),
+        template->state = template_is_base(template) ? TEMPLATE_DOWN : TEMPLATE_OFF;
+        template->child.wake_us = 0;
+        if (template->state == TEMPLATE_DOWN)
+                template->child.wake_us =
+                        clock_us() + (failures ? (uint64_t)RETRY_US << MIN(failures, 6u) : 0);
+        fd_closep(&template->names);
+}
+
+void template_kill(struct keeper *keeper, struct template *template, const char *why)
+{
+        log_event(template_is_base(template) ? LOG_ERROR : LOG_INFO, "template.down",
+                "runtime=%s place=%u pid=%d why=\"%s\"", template_name(keeper, template), template->place,
                 template->child.pid, why);
-        template->state = TEMPLATE_DOWN;
-        template->child.wake_us = clock_us() + (failures ? (uint64_t)RETRY_US << MIN(failures, 6u) : 0);
+        template_retry(template);
         snprintf(template->version, sizeof template->version, "%s", why);
         child_end(keeper, &template->child);
-        slots_lose_cells(keeper, template->runtime);
+        slots_lose_cells(keeper, template->place);
         template_announce(keeper, template);
         /* At the first start nobody relies on it yet: say what is wrong, and stop, rather than serve half. */
-        if (!template->was_up && template->child.failures >= 2) {
+        if (template_is_base(template) && !template->was_up && template->child.failures >= 2) {
                 log_error("template.refused",
                         "runtime=%s could not be made ready; fix what is said above, or leave it out of "
                         "RUNTIMES",
@@ -217,8 +242,33 @@ static void template_lost(struct keeper *keeper, struct child *child, const char
 {
         struct template *template = container_of(child, struct template, child);
 
-        if (template->state != TEMPLATE_DOWN)
+        if (template->state > TEMPLATE_DOWN)
                 template_kill(keeper, template, why);
+}
+
+int template_warm(struct keeper *keeper, const struct keeper_warm *warm, int names)
+{
+        const struct template *base = &keeper->templates[MIN(warm->runtime, RUNTIME_COUNT - 1u)];
+        struct template *template = &keeper->templates[MIN(warm->place, TEMPLATE_PLACES - 1u)];
+        int seals = fcntl(names, F_GET_SEALS); /* only a memory file has any: closing it waits for nobody */
+
+        if (template->place != warm->place || template_is_base(template) || template->state != TEMPLATE_OFF ||
+                base->place != warm->runtime || base->state == TEMPLATE_OFF || seals < 0 ||
+                !(seals & F_SEAL_WRITE)) {
+                fd_closep(&names);
+                return -EBADMSG;
+        }
+        template->runtime = warm->runtime;
+        template->names = names;
+        template->state = TEMPLATE_DOWN;
+        template->child.wake_us = clock_us();
+        return 0;
+}
+
+void template_cool(struct keeper *keeper, struct template *template)
+{
+        if (template->state != TEMPLATE_OFF)
+                template_kill(keeper, template, "it is not asked for any more");
 }
 
 static void template_wake(struct keeper *keeper, struct child *child)
@@ -226,7 +276,7 @@ static void template_wake(struct keeper *keeper, struct child *child)
         const uint32_t plan = TEMPLATE_PLAN, plan_fd = BRIEF_PLAN_FD;
         struct template *template = container_of(child, struct template, child);
 
-        if (template->state != TEMPLATE_DOWN) {
+        if (template->state > TEMPLATE_DOWN) {
                 template_kill(keeper, template,
                         template->state == TEMPLATE_STARTING ? "it did not get ready in time"
                                                              : "its self-test took too long");
@@ -257,12 +307,15 @@ static const struct child_kind template_kind = {
         },
 };
 
-void template_add(struct keeper *keeper, enum runtime runtime)
+void template_add(struct keeper *keeper, uint32_t place)
 {
-        struct template *template = &keeper->templates[runtime];
+        struct template *template = &keeper->templates[place];
 
-        template->runtime = runtime;
-        template->state = *keeper->brief->runtimes[runtime].arguments ? TEMPLATE_DOWN : TEMPLATE_OFF;
-        if (template->state == TEMPLATE_DOWN)
-                child_add(keeper, &template->child, &template_kind);
+        template->place = template->runtime = place;
+        template->names = -1;
+        child_add(keeper, &template->child, &template_kind);
+        if (template_is_base(template) && *keeper->brief->runtimes[place].arguments)
+                template->state = TEMPLATE_DOWN;
+        else
+                template->child.wake_us = 0;
 }

@@ -1,14 +1,14 @@
 #pragma once
 
 /*
- * A runtime's template: a warm interpreter that cells are forked from. Started, tried out by two self-test
- * cells, and replaced when it dies or answers no more.
+ * A template: a warm interpreter that cells are forked from. Started, and tried out by two self-test cells. A
+ * base one is replaced when it dies or answers no more; one for an import set is the server's to ask for.
  */
 
 #include "keeper/keeper.h"
 
 enum template_state {
-        TEMPLATE_OFF,      /* not configured */
+        TEMPLATE_OFF,      /* not configured, or not asked for */
         TEMPLATE_DOWN,     /* to be started */
         TEMPLATE_STARTING, /* the interpreter is warming up */
         TEMPLATE_TESTING,  /* self-test cells run */
@@ -22,18 +22,25 @@ enum { TEMPLATE_TESTS = 2 };
 struct template
 {
         struct child child; /* wakes to be started, or when its next step on the way up is late */
-        enum runtime runtime;
+        uint32_t place;
+        uint32_t runtime; /* enum runtime */
+        int names;        /* of its import set, unread; -1: none */
         enum template_state state;
         uint32_t generation;
         bool was_up;
         unsigned tests_done;
+        uint64_t memory_bytes;
         char version[KEEPER_TEXT];
 };
 
-/* Makes one of the keeper's children, if it is configured. */
-void template_add(struct keeper *keeper, enum runtime runtime);
-/* Ends it, saying why in the log; its cells are lost; it is started anew. */
+/* Makes one of the keeper's children; a base one that is configured is started. */
+void template_add(struct keeper *keeper, uint32_t place);
+/* Starts one for an import set; takes the descriptor over. 0; -EBADMSG: that cannot be asked for. */
+int template_warm(struct keeper *keeper, const struct keeper_warm *warm, int names);
+/* Ends it, saying why in the log; its cells are lost; a base one is started anew. */
 void template_kill(struct keeper *keeper, struct template *template, const char *why);
+/* Ends one for an import set, if there is one. */
+void template_cool(struct keeper *keeper, struct template *template);
 /* A self-test cell has ended. */
 void template_test_done(struct keeper *keeper, struct template *template, const struct keeper_done *done);
 /* Tells the server how it is. */

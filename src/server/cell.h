@@ -56,7 +56,7 @@ struct cells *cells_free(struct cells *cells);
 /* What the keeper said. */
 void cells_on_done(struct cells *cells, const struct keeper_done *done);
 void cells_on_limited(struct cells *cells, const struct keeper_limited *limited);
-void cells_on_runtime(struct cells *cells, const struct keeper_runtime *runtime);
+void cells_on_runtime(struct cells *cells, const struct keeper_template *runtime);
 
 bool cells_runtime_up(const struct cells *cells, enum runtime runtime);
 /* Its version, or while it is down what went wrong; "" before the keeper said anything. */

@@ -201,9 +201,9 @@ static void cell_pool_set_version(struct cell_pool *pool, const char version[KEE
                 *mark = 0;
 }
 
-void cells_on_runtime(struct cells *cells, const struct keeper_runtime *runtime)
+void cells_on_runtime(struct cells *cells, const struct keeper_template *runtime)
 {
-        struct cell_pool *pool = &cells->pools[runtime->runtime];
+        struct cell_pool *pool = &cells->pools[runtime->place];
 
         pool->up = runtime->up != 0;
         cell_pool_set_version(pool, runtime->version);

@@ -48,11 +48,11 @@ static void link_limited(struct keeper_link *link, const void *message)
 
 static void link_runtime(struct keeper_link *link, const void *message)
 {
-        struct keeper_runtime runtime;
+        struct keeper_template runtime;
 
         memcpy(&runtime, message, sizeof runtime);
         runtime.version[sizeof runtime.version - 1] = 0;
-        if (runtime.runtime < RUNTIME_COUNT)
+        if (runtime.place < TEMPLATE_PLACES)
                 link->hooks.on_runtime(&runtime, link->context);
 }
 
@@ -70,7 +70,7 @@ static const struct link_rule {
 } rules[] = {
         { KEEPER_DONE, sizeof(struct keeper_done), link_done },
         { KEEPER_LIMITED, sizeof(struct keeper_limited), link_limited },
-        { KEEPER_RUNTIME, sizeof(struct keeper_runtime), link_runtime },
+        { KEEPER_TEMPLATE, sizeof(struct keeper_template), link_runtime },
         { KEEPER_DRAIN, sizeof(struct keeper_plain), link_drain },
 };
 
@@ -169,7 +169,7 @@ static int link_send(struct keeper_link *link, const void *body, size_t length, 
 int keeper_link_start(
         struct keeper_link *link, enum runtime runtime, uint64_t cell, int fds[KEEPER_FDS_PER_CELL])
 {
-        struct keeper_start start = { .type = KEEPER_START, .runtime = runtime, .cell = cell };
+        struct keeper_start start = { .type = KEEPER_START, .place = runtime, .cell = cell };
 
         return link_send(link, &start, sizeof start, fds, KEEPER_FDS_PER_CELL);
 }

@@ -15,7 +15,7 @@ struct keeper_link;
 struct keeper_hooks {
         void (*on_done)(const struct keeper_done *done, void *context);
         void (*on_limited)(const struct keeper_limited *limited, void *context);
-        void (*on_runtime)(const struct keeper_runtime *runtime, void *context);
+        void (*on_runtime)(const struct keeper_template *runtime, void *context);
         void (*on_drain)(void *context);
         /* The keeper is gone, or talks nonsense: without it there is nothing to do but exit. */
         void (*on_lost)(void *context);

@@ -67,10 +67,12 @@ static void server_on_limited(const struct keeper_limited *limited, void *contex
         cells_on_limited(server->cells, limited);
 }
 
-static void server_on_runtime(const struct keeper_runtime *runtime, void *context)
+static void server_on_runtime(const struct keeper_template *runtime, void *context)
 {
         struct server *server = context;
 
+        if (runtime->place >= RUNTIME_COUNT)
+                return;
         cells_on_runtime(server->cells, runtime);
         for (uint32_t i = 0; i < RUNTIME_COUNT; i++) {
                 if (languages_use(&server->languages, i) && !cells_runtime_up(server->cells, i))

@@ -29,23 +29,51 @@ enum runtime {
         RUNTIME_COUNT,
 };
 
+/*
+ * A place holds one template. Those below RUNTIME_COUNT are the base ones, each at the place of its runtime:
+ * the keeper starts them, and starts them again. The others are for import sets: templates that have imported
+ * what some functions import; the server has them made and ended.
+ */
+enum { TEMPLATE_PLACES = RUNTIME_COUNT + 16 };
+
 enum keeper_message_type {
         /* server to keeper */
         KEEPER_START = 1,
         KEEPER_KILL = 2,
         KEEPER_LIMIT = 3,
+        KEEPER_WARM = 4,
+        KEEPER_COOL = 5,
         /* keeper to server */
         KEEPER_DONE = 64,
-        KEEPER_RUNTIME = 65,
+        KEEPER_TEMPLATE = 65,
         KEEPER_DRAIN = 66, /* accept nothing new, finish what runs, exit with 0 */
         KEEPER_LIMITED = 67,
 };
 
-/* Fork a cell of this runtime. It waits for its FRAME_CALL on the channel (wire/guest_api.h). */
+/* Fork a cell from the template at this place. It waits for its FRAME_CALL on the channel (wire/guest_api.h).
+ */
 struct keeper_start {
         uint32_t type;
+        uint32_t place;
+        uint64_t cell; /* the server's name for it, unique while it lives; not 0 */
+};
+
+/*
+ * Make a template of this runtime at a place for import sets that holds none. With one descriptor, a sealed
+ * memory file: the names of the modules, blank-separated. The keeper hands it on unread. Answered by
+ * KEEPER_TEMPLATE when it is up, and once in any case when it is no more.
+ */
+struct keeper_warm {
+        uint32_t type;
+        uint32_t place;
         uint32_t runtime; /* enum runtime */
-        uint64_t cell;    /* the server's name for it, unique while it lives; not 0 */
+};
+
+/* End the template at this place for import sets, and its cells. Ignored where there is none: it may have
+ * ended by itself. */
+struct keeper_cool {
+        uint32_t type;
+        uint32_t place;
 };
 
 /* End this cell and whatever it started, now. Unknown cells are ignored: it may have ended by itself. */
@@ -108,11 +136,12 @@ struct keeper_done {
         uint64_t wall_us;           /* from fork to exit */
 };
 
-/* A runtime's template came up or went down. Sent at start and at every change. */
-struct keeper_runtime {
+/* A template came up or went down. Sent at every change, and for the base ones at start. */
+struct keeper_template {
         uint32_t type;
-        uint32_t runtime;
+        uint32_t place;
         uint32_t up;               /* 1: cells can be started */
-        uint32_t generation;       /* counts its templates: 1, 2, ... */
+        uint32_t generation;       /* counts the templates of its place: 1, 2, ... */
+        uint64_t memory_bytes;     /* that it occupied when it was warm */
         char version[KEEPER_TEXT]; /* such as "CPython 3.11.2 #1a2b3c4d"; what went wrong while up is 0 */
 };

@@ -8,7 +8,8 @@
 
 #include <stdint.h>
 
-enum { GUEST_CONTROL_FD = 3 }; /* in a template */
+/* In a template. That of an import set has "4" as its last argument: the file of KEEPER_WARM. */
+enum { GUEST_CONTROL_FD = 3, GUEST_NAMES_FD = 4 };
 
 enum template_message_type {
         TEMPLATE_PLAN = 1,  /* keeper: struct template_plan with one memfd, sandbox/plan.h tells its layout */
@@ -20,7 +21,8 @@ enum template_message_type {
 
 struct template_ready {
         uint32_t type;
-        char version[252]; /* NUL-terminated, such as "Node.js 24.21.0 #1a2b3c4d" */
+        char version[252];     /* NUL-terminated, such as "Node.js 24.21.0 #1a2b3c4d" */
+        uint64_t memory_bytes; /* its share of what it has mapped (PSS) */
 };
 
 /* Descriptors: channel, stdout, stderr, pidfd of the slot's first process, then 1 to 4 cgroup files to join

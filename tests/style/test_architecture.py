@@ -74,7 +74,8 @@ def code_lines(name):
 def test_privileged_process_stays_readable_in_an_hour():
     """All that mayfly-keeper is made of, its anchors too: its own folder, and whatever it links and includes.
 
-    2,000 until the first process of a slot was kept between calls, which took 35 and a fifth of a call's CPU away."""
+    2,000 until templates for import sets came, which nobody else can start and end, and until a slot's first process was kept
+    between calls, which took a fifth of a call's CPU away."""
     sources = sources_of(BUILD / "src/keeper/mayfly-keeper")
     assert {"keeper/main.c", "keeper/anchor.c", "keeper/keeper.h", "wire/packet.c", "sandbox/child.c"} <= sources
     lines = {name: code_lines(name) for name in sorted(sources)}

@@ -60,7 +60,7 @@ static void double_start(struct keeper_double *keeper, const struct keeper_start
 {
         struct keeper_play *play = keeper->play;
 
-        play->started[start->runtime]++;
+        play->started[MIN(start->place, RUNTIME_COUNT - 1u)]++;
         if (play->refuse) {
                 struct keeper_done done = {
                         .type = KEEPER_DONE, .outcome = CELL_REFUSED, .cell = start->cell
@@ -173,8 +173,8 @@ static void double_say_runtimes(struct keeper_double *keeper, uint32_t up)
                 "TypeScript test" };
 
         for (uint32_t i = 0; i < RUNTIME_FAKE; i++) {
-                struct keeper_runtime runtime = {
-                        .type = KEEPER_RUNTIME, .runtime = i, .up = up, .generation = 1
+                struct keeper_template runtime = {
+                        .type = KEEPER_TEMPLATE, .place = i, .up = up, .generation = 1
                 };
 
                 snprintf(runtime.version, sizeof runtime.version, "%s", up ? versions[i] : "it went down");
