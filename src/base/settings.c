@@ -84,8 +84,11 @@ static const struct setting table[] = {
                 "bytes of script and input that waiting calls may hold together; beyond, 429" },
         { "QUEUE_TIMEOUT", KIND_SECONDS, AT(queue_timeout_ms), "60", 0.01, 86400,
                 "longest wait for a place, seconds; beyond, 429" },
-        { "SPARE_CELLS", KIND_COUNT, AT(spare_cells), "1", 0, 256,
-                "fresh cells kept waiting for each language, at most" },
+        { "SPARE_CELLS", KIND_COUNT, AT(spare_cells), "8", 0, 256,
+                "fresh cells kept waiting for each template, at most; how many there are follows the calls" },
+        { "TEMPLATE_MEMORY_MAX", KIND_SIZE, AT(template_memory_max_bytes), "512m", 0, 1e12,
+                "bytes that templates with imported packages, and waiting cells, may occupy together; 0: "
+                "there are no such templates, and one waiting cell for each language" },
         { "CACHE_MAX_SIZE", KIND_SIZE, AT(cache_max_bytes), "64m", 0, 1e12,
                 "bytes of functions kept in the server's memory" },
         /* streams and kept calls */

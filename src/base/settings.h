@@ -35,7 +35,8 @@ struct settings {
         uint32_t stream_ping_ms;
         uint32_t calls_keep_ms;
         uint64_t calls_keep_bytes;
-        uint32_t spare_cells; /* waiting cells kept per language */
+        uint32_t spare_cells; /* waiting cells kept per template, at most */
+        uint64_t template_memory_max_bytes;
         uint64_t cache_max_bytes;
 
         uint32_t http_connections_max;

@@ -460,6 +460,7 @@ static void call_start(struct call *call, const struct cell_notice *notice)
                 call->placed_us = clock_us();
         call->cell = NULL;
         call->may_go = call->handed_over = false;
+        cells_set_crowded(calls->cells, queue_waiting(calls->queue) > 0);
         r = cell_take(calls->cells, runtime, call_on_cell, call, &call->cell);
         if (r < 0) {
                 log_error("call.start", "call=%s error=\"%s\"", call->id, strerror(-r));

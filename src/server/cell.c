@@ -6,7 +6,7 @@
  * KEEPER_DONE and the cell's own last words come on different descriptors, and the loop may see them in
  * either order. So at KEEPER_DONE the channel and the pipes are read to their end first.
  *
- * The pool (spares and runtimes) is in cell_pool.c.
+ * The pool (spares and templates) is in cell_pool.c.
  */
 
 #include "server/cell.h"
@@ -60,6 +60,7 @@ static void cell_take_event(struct cell *cell, enum frames_news news, const stru
                 .length = event->length };
 
         if (news == FRAMES_READY) {
+                cell_pool_stop_waiting(cell);
                 cell_tell(cell, &(struct cell_notice){ .news = CELL_IS_READY });
         } else if (news == FRAMES_FAULT) {
                 cell_misbehave(cell, event->fault);
@@ -278,18 +279,20 @@ static int cell_launch(struct cell *cell)
                 cell_close_far(far);
                 return error_trace(r);
         }
-        return keeper_link_start(cell->cells->link, cell->runtime, cell->id, far);
+        return keeper_link_start(cell->cells->link, cell->pool->place, cell->id, far);
 }
 
-int cell_new(struct cells *cells, enum runtime runtime, struct cell **ret_cell)
+int cell_new(struct cell_pool *pool, struct cell **ret_cell)
 {
+        struct cells *cells = pool->cells;
         struct cell *cell = calloc(1, sizeof *cell);
         int r;
 
         if (!cell)
                 return error_trace(-ENOMEM);
         cell->cells = cells;
-        cell->runtime = runtime;
+        cell->pool = pool;
+        pool->n_cells++;
         cell->id = ++cells->last_id;
         cell->born_us = clock_us();
         cell->channel = cell->pipes[CELL_STDOUT].fd = cell->pipes[CELL_STDERR].fd = -1;
@@ -310,6 +313,8 @@ void cell_free(struct cell *cell)
 {
         list_remove(&cell->link);
         list_remove(&cell->spare);
+        cell->pool->n_cells--;
+        cell_pool_stop_waiting(cell);
         if (cell->channel >= 0) {
                 event_del(&cell->readable);
                 event_del(&cell->writable);

@@ -2,7 +2,7 @@
 
 /*
  * Cells as the server sees them: a channel for frames, two pipes for stdout and stderr, and a keeper that
- * starts and ends them. Spare ones wait ready, for each runtime as many as settings.spare_cells says.
+ * starts and ends them. Spare ones wait ready: cell_pool.c says how many.
  *
  * Nothing that a cell says is believed: its frames are checked against a table (frame.c) of what may come
  * when, and how long it may be. A cell that breaks it is killed, and its owner is told.
@@ -56,22 +56,39 @@ struct cells *cells_free(struct cells *cells);
 /* What the keeper said. */
 void cells_on_done(struct cells *cells, const struct keeper_done *done);
 void cells_on_limited(struct cells *cells, const struct keeper_limited *limited);
-void cells_on_runtime(struct cells *cells, const struct keeper_template *runtime);
+void cells_on_template(struct cells *cells, const struct keeper_template *template);
 
 bool cells_runtime_up(const struct cells *cells, enum runtime runtime);
-/* Its version, or while it is down what went wrong; "" before the keeper said anything. */
+/* Of the base template. Its version, or while it is down what went wrong; "" before the keeper said anything.
+ */
 const char *cells_runtime_version(const struct cells *cells, enum runtime runtime);
 /* Its version, and what else compiled code depends on; "" while it is down. */
 const char *cells_runtime_build(const struct cells *cells, enum runtime runtime);
+/* Calls wait for places: the CPUs are theirs. Tell it before a cell is taken. */
+void cells_set_crowded(struct cells *cells, bool crowded);
 /* Keep no spares any more: the server is about to leave. */
 void cells_drain(struct cells *cells);
+
+/*
+ * A template and its cells, by place. `least`: spares that are kept whatever the demand; spares are limited
+ * by the settings in any case. With `is_open` false there are none, and those that wait are ended.
+ */
+struct cells_view {
+        bool up;
+        uint32_t generation;
+        uint64_t memory_bytes; /* of the template, when it was warm */
+        size_t spares, cells;  /* that live; `cells` counts spares too */
+};
+struct cells_view cells_look(const struct cells *cells, uint32_t place);
+void cells_keep(struct cells *cells, uint32_t place, bool is_open, size_t least);
+/* Bytes that templates for import sets and all spares occupy. */
+uint64_t cells_memory(const struct cells *cells);
 
 /*
  * A spare that is alive, or a new cell. `owner` is told what happens, never from within a function of this
  * header that the owner called; last comes CELL_IS_GONE, and then the cell is no more. 0 or negative errno.
  */
-int cell_take(
-        struct cells *cells, enum runtime runtime, cell_owner *owner, void *context, struct cell **ret_cell);
+int cell_take(struct cells *cells, uint32_t place, cell_owner *owner, void *context, struct cell **ret_cell);
 bool cell_is_ready(const struct cell *cell);
 /*
  * Before the call is handed over: lowers the cell's limits (whose cell is set here), and starts its usage

@@ -1,7 +1,9 @@
 /*
- * Spares: for each runtime that runs scripts, a few cells that have said READY and wait for a call. One that
- * is taken is replaced a moment later, while its runtime is up: the call that took it has the CPUs first. One
- * that dies while it waits costs nobody a call; it is replaced after a pause that doubles, so a runtime that
+ * Spares: for each template, a few cells that have said READY and wait for a call: as many as calls are
+ * expected while one is replaced (demand.c), at least one for each language. One that is taken is replaced a
+ * moment later, one at a time, and only while no call waits for a cell or for a place: calls have the CPUs
+ * first, and a cell that finds its call there already saves the rehearsal, a third of its CPU time. One that
+ * dies while it waits costs nobody a call; it is replaced after a pause that doubles, so a template that
  * cannot hold a cell does not keep the host busy.
  */
 
@@ -18,28 +20,59 @@
 #include "wire/runtime.h"
 
 enum { BACKOFF_FIRST_MS = 100, BACKOFF_MAX_MS = 5000, HEALTHY_US = 1000000, REPLACE_AFTER_MS = 4 };
+enum { LOOK_S = 1, SPARE_BYTES = 2 << 20 /* what one has for itself, as measured */ };
 
-static void cell_pool_refill(struct cell_pool *pool)
+static bool cell_pool_is_base(const struct cell_pool *pool)
 {
-        while (pool->up && pool->n_spares < pool->wanted && !evtimer_pending(&pool->refill_timer, NULL)) {
-                struct cell *cell;
-                int r;
-
-                r = cell_new(pool->cells, pool->runtime, &cell);
-                if (r < 0) {
-                        log_error("cell.spare", "runtime=%s error=\"%s\"", runtime_name(pool->runtime),
-                                strerror(-r));
-                        return;
-                }
-                list_append(&pool->spares, &cell->spare);
-                pool->n_spares++;
-        }
+        return pool->place < RUNTIME_COUNT;
 }
 
-static void cell_pool_on_timer(evutil_socket_t fd, short what, void *context)
+/* --- how many --- */
+
+static size_t cell_pool_wanted(const struct cell_pool *pool)
 {
-        (void)fd, (void)what;
-        cell_pool_refill(context);
+        return MIN(MAX(demand_spares(&pool->demand, clock_us()), pool->least), pool->most);
+}
+
+uint64_t cells_memory(const struct cells *cells)
+{
+        uint64_t bytes = cells->n_spares * (uint64_t)SPARE_BYTES;
+
+        for (size_t i = RUNTIME_COUNT; i < TEMPLATE_PLACES; i++)
+                bytes += cells->pools[i].up ? cells->pools[i].memory_bytes : 0;
+        return bytes;
+}
+
+/* The slots are for two shares of spares, whoever has them. The first spare of a base template is always
+ * granted: room for it is kept. */
+static bool cells_have_room(const struct cells *cells, const struct cell_pool *pool)
+{
+        size_t kept = 0;
+
+        if (cell_pool_is_base(pool) && pool->n_spares < pool->least)
+                return true;
+        for (size_t i = 0; i < RUNTIME_COUNT; i++)
+                kept += cells->pools[i].least > cells->pools[i].n_spares ? 1 : 0;
+        return cells->n_spares + kept < 2 * (size_t)cells->settings->spare_cells &&
+               cells_memory(cells) + SPARE_BYTES <= cells->settings->template_memory_max_bytes;
+}
+
+/* --- making them --- */
+
+static void cell_pool_add(struct cell_pool *pool, struct cell *cell)
+{
+        cell->is_made = true;
+        pool->cells->n_made++;
+        list_append(&pool->spares, &cell->spare);
+        pool->n_spares++;
+        pool->cells->n_spares++;
+}
+
+static void cell_pool_remove(struct cell_pool *pool, struct cell *cell)
+{
+        list_remove(&cell->spare);
+        pool->n_spares--;
+        pool->cells->n_spares--;
 }
 
 static void cell_pool_refill_in(struct cell_pool *pool, uint32_t ms)
@@ -49,10 +82,76 @@ static void cell_pool_refill_in(struct cell_pool *pool, uint32_t ms)
         evtimer_add(&pool->refill_timer, &pause);
 }
 
+/* One at a time, and none while calls wait for cells or places. */
+static bool cells_are_busy(const struct cells *cells)
+{
+        return cells->crowded || cells->n_waited_for > 0 || cells->n_made > 0;
+}
+
+static void cell_pool_refill(struct cell_pool *pool)
+{
+        size_t wanted = cell_pool_wanted(pool);
+
+        while (pool->up && pool->n_spares < wanted && !evtimer_pending(&pool->refill_timer, NULL) &&
+                cells_have_room(pool->cells, pool)) {
+                struct cell *cell;
+                int r;
+
+                if (cells_are_busy(pool->cells)) {
+                        cell_pool_refill_in(pool, REPLACE_AFTER_MS);
+                        return;
+                }
+                r = cell_new(pool, &cell);
+                if (r < 0) {
+                        log_error("cell.spare", "place=%u error=\"%s\"", pool->place, strerror(-r));
+                        return;
+                }
+                cell_pool_add(pool, cell);
+        }
+}
+
+static void cell_pool_on_timer(evutil_socket_t fd, short what, void *context)
+{
+        (void)fd, (void)what;
+        cell_pool_refill(context);
+}
+
 static void cell_pool_reset_backoff(struct cell_pool *pool)
 {
         pool->backoff_ms = 0;
         evtimer_del(&pool->refill_timer);
+}
+
+/* --- letting them go --- */
+
+static void cell_pool_trim(struct cell_pool *pool)
+{
+        size_t wanted = cell_pool_wanted(pool), live = 0;
+
+        list_foreach(link, &pool->spares) {
+                struct cell *cell = container_of(link, struct cell, spare);
+
+                if (!cell->killed && ++live > wanted) {
+                        cell->surplus = true;
+                        cell_kill(cell);
+                }
+        }
+}
+
+/* Once a second while there is a spare that nobody may want any more. */
+static void cells_on_look(evutil_socket_t fd, short what, void *context)
+{
+        struct cells *cells = context;
+        const struct timeval pause = { .tv_sec = LOOK_S };
+        size_t kept = 0;
+
+        (void)fd, (void)what;
+        for (size_t i = 0; i < TEMPLATE_PLACES; i++) {
+                cell_pool_trim(&cells->pools[i]);
+                kept += cells->pools[i].least;
+        }
+        if (cells->n_spares > kept)
+                evtimer_add(&cells->look_timer, &pause);
 }
 
 /* A spare has died unused. Several at once (their template died) are one misfortune; one that had waited for
@@ -61,9 +160,8 @@ static void cell_pool_lose(struct cell_pool *pool, struct cell *cell)
 {
         bool was_healthy = clock_us() - cell->born_us > HEALTHY_US;
 
-        list_remove(&cell->spare);
-        pool->n_spares--;
-        if (evtimer_pending(&pool->refill_timer, NULL))
+        cell_pool_remove(pool, cell);
+        if (cell->surplus || evtimer_pending(&pool->refill_timer, NULL))
                 return;
         pool->backoff_ms = pool->backoff_ms && !was_healthy ? MIN(pool->backoff_ms * 2, BACKOFF_MAX_MS)
                                                             : BACKOFF_FIRST_MS;
@@ -75,14 +173,14 @@ static void cell_pool_log_wall(const struct cell *cell, const struct cell_notice
         struct frame_wall wall;
 
         frame_wall_read(notice->body, &wall);
-        log_error("cell.wall", "cell=%llu runtime=%s wall=%u error=\"%s\"", (unsigned long long)cell->id,
-                runtime_name(cell->runtime), wall.wall, strerror(wall.error));
+        log_error("cell.wall", "cell=%llu place=%u wall=%u error=\"%s\"", (unsigned long long)cell->id,
+                cell->pool->place, wall.wall, strerror(wall.error));
 }
 
 /* The news of a cell that nobody has taken. */
 void cell_pool_hear(struct cell *cell, const struct cell_notice *notice)
 {
-        struct cell_pool *pool = &cell->cells->pools[cell->runtime];
+        struct cell_pool *pool = cell->pool;
 
         switch (notice->news) {
         case CELL_IS_GONE:
@@ -97,6 +195,9 @@ void cell_pool_hear(struct cell *cell, const struct cell_notice *notice)
                         notice->fault);
                 break;
         case CELL_IS_READY:
+                demand_add_replacement(&pool->demand, clock_us() - cell->born_us);
+                cell_pool_refill(pool);
+                break;
         case CELL_IS_LIMITED:
         case CELL_SENT_LARGE:
         case CELL_HAS_OUTPUT:
@@ -136,26 +237,46 @@ static struct cell *cell_pool_choose(struct cell_pool *pool)
         return NULL;
 }
 
-int cell_take(
-        struct cells *cells, enum runtime runtime, cell_owner *owner, void *context, struct cell **ret_cell)
+/* A cell for a call: its READY ends the wait. */
+static void cell_pool_hand_out(struct cell_pool *pool, struct cell *cell)
 {
-        struct cell_pool *pool = &cells->pools[runtime];
+        const struct timeval pause = { .tv_sec = LOOK_S };
+
+        cell_pool_stop_waiting(cell);
+        cell->waited_for = cell->frames.phase != CELL_READY;
+        pool->cells->n_waited_for += cell->waited_for;
+        demand_add_call(&pool->demand, clock_us());
+        if (!evtimer_pending(&pool->refill_timer, NULL))
+                cell_pool_refill_in(pool, REPLACE_AFTER_MS);
+        if (!evtimer_pending(&pool->cells->look_timer, NULL))
+                evtimer_add(&pool->cells->look_timer, &pause);
+}
+
+void cell_pool_stop_waiting(struct cell *cell)
+{
+        cell->cells->n_made -= cell->is_made;
+        cell->is_made = false;
+        cell->cells->n_waited_for -= cell->waited_for;
+        cell->waited_for = false;
+}
+
+int cell_take(struct cells *cells, uint32_t place, cell_owner *owner, void *context, struct cell **ret_cell)
+{
+        struct cell_pool *pool = &cells->pools[place];
         struct cell *cell = cell_pool_choose(pool);
         int r = 0;
 
         if (cell) {
-                list_remove(&cell->spare);
-                pool->n_spares--;
+                cell_pool_remove(pool, cell);
                 cell_pool_reset_backoff(pool);
         } else {
-                r = cell_new(cells, runtime, &cell);
+                r = cell_new(pool, &cell);
                 if (r < 0)
                         return r;
         }
         cell->owner = owner;
         cell->context = context;
-        if (!evtimer_pending(&pool->refill_timer, NULL))
-                cell_pool_refill_in(pool, REPLACE_AFTER_MS);
+        cell_pool_hand_out(pool, cell);
         *ret_cell = cell;
         return 0;
 }
@@ -201,16 +322,39 @@ static void cell_pool_set_version(struct cell_pool *pool, const char version[KEE
                 *mark = 0;
 }
 
-void cells_on_runtime(struct cells *cells, const struct keeper_template *runtime)
+void cells_on_template(struct cells *cells, const struct keeper_template *template)
 {
-        struct cell_pool *pool = &cells->pools[runtime->place];
+        struct cell_pool *pool = &cells->pools[template->place];
 
-        pool->up = runtime->up != 0;
-        cell_pool_set_version(pool, runtime->version);
+        pool->up = template->up != 0;
+        pool->generation = template->generation;
+        pool->memory_bytes = template->memory_bytes;
+        cell_pool_set_version(pool, template->version);
         /* The keeper has logged it, with the reason. */
-        log_debug("runtime.news", "runtime=%s up=%d generation=%u", runtime_name(pool->runtime), pool->up,
-                runtime->generation);
+        log_debug("template.news", "place=%u up=%d generation=%u", pool->place, pool->up, pool->generation);
         cell_pool_reset_backoff(pool);
+        cell_pool_refill(pool);
+}
+
+struct cells_view cells_look(const struct cells *cells, uint32_t place)
+{
+        const struct cell_pool *pool = &cells->pools[place];
+
+        return (struct cells_view){ .up = pool->up,
+                .generation = pool->generation,
+                .memory_bytes = pool->memory_bytes,
+                .spares = pool->n_spares,
+                .cells = pool->n_cells };
+}
+
+void cells_keep(struct cells *cells, uint32_t place, bool is_open, size_t least)
+{
+        struct cell_pool *pool = &cells->pools[place];
+
+        pool->most = is_open ? cells->settings->spare_cells : 0;
+        pool->least = MIN(least, pool->most);
+        if (!is_open)
+                cell_pool_trim(pool);
         cell_pool_refill(pool);
 }
 
@@ -229,19 +373,21 @@ const char *cells_runtime_build(const struct cells *cells, enum runtime runtime)
         return cells->pools[runtime].up ? cells->pools[runtime].build : "";
 }
 
+void cells_set_crowded(struct cells *cells, bool crowded)
+{
+        cells->crowded = crowded;
+}
+
 void cells_drain(struct cells *cells)
 {
-        for (size_t i = 0; i < RUNTIME_COUNT; i++)
-                cells->pools[i].wanted = 0;
+        for (size_t i = 0; i < TEMPLATE_PLACES; i++)
+                cells->pools[i].most = 0;
 }
 
 /* The compiler keeps none: an upload can wait for a fork. */
-static size_t cell_pool_wanted(
-        const struct settings *settings, const struct languages *languages, enum runtime runtime)
+static bool cell_pool_may_keep(const struct languages *languages, uint32_t place)
 {
-        if (runtime == RUNTIME_TYPESCRIPT || !languages_use(languages, runtime))
-                return 0;
-        return settings->spare_cells;
+        return place < RUNTIME_COUNT && place != RUNTIME_TYPESCRIPT && languages_use(languages, place);
 }
 
 int cells_new(struct event_base *base, struct keeper_link *link, const struct settings *settings,
@@ -254,12 +400,14 @@ int cells_new(struct event_base *base, struct keeper_link *link, const struct se
         /* Numbers rise across restarts too: the keeper may still report cells of a server before us. */
         *cells = (struct cells){ .base = base, .link = link, .settings = settings, .last_id = clock_us() };
         list_init(&cells->all);
-        for (size_t i = 0; i < RUNTIME_COUNT; i++) {
+        evtimer_assign(&cells->look_timer, base, cells_on_look, cells);
+        for (uint32_t i = 0; i < TEMPLATE_PLACES; i++) {
                 struct cell_pool *pool = &cells->pools[i];
 
                 pool->cells = cells;
-                pool->runtime = (enum runtime)i;
-                pool->wanted = cell_pool_wanted(settings, languages, pool->runtime);
+                pool->place = i;
+                pool->most = cell_pool_may_keep(languages, i) ? settings->spare_cells : 0;
+                pool->least = MIN(1u, pool->most);
                 list_init(&pool->spares);
                 evtimer_assign(&pool->refill_timer, base, cell_pool_on_timer, pool);
         }
@@ -274,8 +422,9 @@ struct cells *cells_free(struct cells *cells)
         list_foreach(link, &cells->all) {
                 cell_free(container_of(link, struct cell, link));
         }
-        for (size_t i = 0; i < RUNTIME_COUNT; i++)
+        for (size_t i = 0; i < TEMPLATE_PLACES; i++)
                 evtimer_del(&cells->pools[i].refill_timer);
+        evtimer_del(&cells->look_timer);
         free(cells);
         return NULL;
 }

@@ -21,6 +21,8 @@ struct link_message {
                 struct keeper_start start;
                 struct keeper_kill kill;
                 struct keeper_limit limit;
+                struct keeper_warm warm;
+                struct keeper_cool cool;
                 struct keeper_plain plain;
         } body;
         size_t length;
@@ -46,14 +48,14 @@ static void link_limited(struct keeper_link *link, const void *message)
         link->hooks.on_limited(message, link->context);
 }
 
-static void link_runtime(struct keeper_link *link, const void *message)
+static void link_template(struct keeper_link *link, const void *message)
 {
-        struct keeper_template runtime;
+        struct keeper_template template;
 
-        memcpy(&runtime, message, sizeof runtime);
-        runtime.version[sizeof runtime.version - 1] = 0;
-        if (runtime.place < TEMPLATE_PLACES)
-                link->hooks.on_runtime(&runtime, link->context);
+        memcpy(&template, message, sizeof template);
+        template.version[sizeof template.version - 1] = 0;
+        if (template.place < TEMPLATE_PLACES)
+                link->hooks.on_template(&template, link->context);
 }
 
 static void link_drain(struct keeper_link *link, const void *message)
@@ -70,7 +72,7 @@ static const struct link_rule {
 } rules[] = {
         { KEEPER_DONE, sizeof(struct keeper_done), link_done },
         { KEEPER_LIMITED, sizeof(struct keeper_limited), link_limited },
-        { KEEPER_TEMPLATE, sizeof(struct keeper_template), link_runtime },
+        { KEEPER_TEMPLATE, sizeof(struct keeper_template), link_template },
         { KEEPER_DRAIN, sizeof(struct keeper_plain), link_drain },
 };
 
@@ -166,10 +168,9 @@ static int link_send(struct keeper_link *link, const void *body, size_t length, 
         return 0;
 }
 
-int keeper_link_start(
-        struct keeper_link *link, enum runtime runtime, uint64_t cell, int fds[KEEPER_FDS_PER_CELL])
+int keeper_link_start(struct keeper_link *link, uint32_t place, uint64_t cell, int fds[KEEPER_FDS_PER_CELL])
 {
-        struct keeper_start start = { .type = KEEPER_START, .place = runtime, .cell = cell };
+        struct keeper_start start = { .type = KEEPER_START, .place = place, .cell = cell };
 
         return link_send(link, &start, sizeof start, fds, KEEPER_FDS_PER_CELL);
 }
@@ -187,6 +188,20 @@ int keeper_link_limit(struct keeper_link *link, const struct keeper_limit *limit
 
         message.type = KEEPER_LIMIT;
         return link_send(link, &message, sizeof message, NULL, 0);
+}
+
+int keeper_link_warm(struct keeper_link *link, uint32_t place, enum runtime runtime, int names)
+{
+        struct keeper_warm warm = { .type = KEEPER_WARM, .place = place, .runtime = runtime };
+
+        return link_send(link, &warm, sizeof warm, &names, 1);
+}
+
+int keeper_link_cool(struct keeper_link *link, uint32_t place)
+{
+        struct keeper_cool cool = { .type = KEEPER_COOL, .place = place };
+
+        return link_send(link, &cool, sizeof cool, NULL, 0);
 }
 
 int keeper_link_new(struct event_base *base, int fd, const struct keeper_hooks *hooks, void *context,

@@ -67,13 +67,13 @@ static void server_on_limited(const struct keeper_limited *limited, void *contex
         cells_on_limited(server->cells, limited);
 }
 
-static void server_on_runtime(const struct keeper_template *runtime, void *context)
+static void server_on_template(const struct keeper_template *template, void *context)
 {
         struct server *server = context;
 
-        if (runtime->place >= RUNTIME_COUNT)
+        cells_on_template(server->cells, template);
+        if (template->place >= RUNTIME_COUNT)
                 return;
-        cells_on_runtime(server->cells, runtime);
         for (uint32_t i = 0; i < RUNTIME_COUNT; i++) {
                 if (languages_use(&server->languages, i) && !cells_runtime_up(server->cells, i))
                         return;
@@ -124,7 +124,7 @@ static void server_on_lost(void *context)
 static const struct keeper_hooks keeper_hooks = {
         .on_done = server_on_done,
         .on_limited = server_on_limited,
-        .on_runtime = server_on_runtime,
+        .on_template = server_on_template,
         .on_drain = server_on_drain,
         .on_lost = server_on_lost,
 };

@@ -40,7 +40,7 @@ enum { EXIT_SETTINGS = 2, ERROR_SIZE = 512 };
  * self-test. */
 enum { SLOTS_EXTRA = 4 };
 /* Open files: of the keeper, and of the server, which answers some connections beyond its limit too. */
-enum { FILES_PER_SLOT = 20, FILES_PER_CELL = 4, FILES_REFUSED = 256, FILES_ELSE = 80 };
+enum { FILES_PER_SLOT = 20, FILES_PER_CELL = 4, FILES_REFUSED = 256, FILES_ELSE = 128 };
 enum { N_FDS = BRIEF_FDS_END - BRIEF_FD };
 
 struct setup {

@@ -139,7 +139,7 @@ static void test_a_client_that_leaves_takes_its_call_along(void **state)
 
 static bool spares_wait(struct stage *stage)
 {
-        return stage->play->alive == 4;
+        return stage->play->alive >= 2; /* one for each language; more, as calls come */
 }
 
 static void test_spares_wait_and_are_replaced(void **state)
