@@ -1,12 +1,14 @@
 """What a Python template and its cells run: `python3 -I -B boot.py`.
 
-The template imports what scripts commonly use, then waits in C (mayfly_guest.serve) and is forked once for
+The template imports what scripts commonly use, and with a further argument, the descriptor of a file, the
+packages that are named there: an import set. Then it waits in C (mayfly_guest.serve) and is forked once for
 each cell. A cell serves one call: it readies itself, says so, waits, runs the script, reports, ends.
 """
 
 import atexit
 import functools
 import gc
+import importlib.util
 import os
 import sys
 
@@ -14,6 +16,7 @@ import sys
 # mostly to renew locks that nobody can hold: a template has one thread. So they are called for the forks
 # alone that a script makes; of what they do a cell takes over what is done for its randomness.
 fork_hooks = []
+package_hooks = []  # those of packages, which may need more than that
 register_at_fork = os.register_at_fork
 os.register_at_fork = lambda **hooks: fork_hooks.append(hooks)
 is_cell = False
@@ -25,7 +28,7 @@ def hooks_caller(when, order):
     def call_hooks():
         if not is_cell:
             return
-        for hooks in fork_hooks[::order]:
+        for hooks in (fork_hooks + package_hooks)[::order]:
             try:
                 hooks.get(when, bool)()
             except BaseException:  # the interpreter prints it and goes on, too
@@ -39,6 +42,7 @@ register_at_fork(
     after_in_parent=hooks_caller("after_in_parent", 1),
     after_in_child=hooks_caller("after_in_child", 1),
 )
+template = os.getpid()
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
@@ -57,6 +61,7 @@ pprint queue random re secrets shutil socket statistics string struct subprocess
 time traceback types typing unicodedata urllib.parse urllib.request uuid weakref zlib zoneinfo
 """.split()
 
+NAMES_MAX = 1 << 16
 EXIT_BROKEN = 125
 CELL_PID = 2  # in the pid namespace of every cell; the self-test asks
 SPARE_AFTER_MS = 1  # on a busy host the call is there by then, and rehearsing would only delay others
@@ -87,14 +92,46 @@ def warm_up():
     for _ in range(REHEARSALS):
         rehearse(b"")
         rehearse(WARM_CODE)
-    prepare_cells()
     sys.path.remove(HERE)
     sys.path_importer_cache.pop(HERE, None)
+    if len(sys.argv) > 1:
+        import_set(os.pread(int(sys.argv[1]), NAMES_MAX, 0).decode().split())
+        os.close(int(sys.argv[1]))
+    prepare_cells()
     sys.path.insert(0, script.DIRECTORY)  # as `python3 function.py` has it
     sys.argv = [script.FILE]
     os.register_at_fork = register_at_fork
     gc.collect()
     gc.freeze()  # what is here now is never garbage: let no cell's collector touch it
+
+
+def import_set(names):
+    """Imports what is installed of these, as the scripts of the set would. What raises is left to them, and so is
+    every set that leaves what a fork cannot take over, or that a script would notice: the template does not start.
+    """
+    os.register_at_fork = lambda **hooks: package_hooks.append(hooks)
+    before = set(os.listdir("/proc/self/fd"))
+    own = [os.dup(descriptor) for descriptor in (1, 2)]
+    said = os.memfd_create("said")
+    os.dup2(said, 1)
+    os.dup2(said, 2)
+    for name in names:
+        try:
+            if importlib.util.find_spec(name.partition(".")[0]):
+                importlib.import_module(name)
+        except BaseException:  # SystemExit too
+            pass
+    flush_streams()
+    for descriptor, end in zip(own, (1, 2)):
+        os.dup2(descriptor, end)
+        os.close(descriptor)
+    if os.fstat(said).st_size > 0:
+        sys.exit("mayfly template: an import of this set prints")
+    os.close(said)
+    if set(os.listdir("/proc/self/fd")) - before:
+        sys.exit("mayfly template: an import of this set keeps a descriptor open")
+    if len(os.listdir("/proc/self/task")) > 1:
+        sys.exit("mayfly template: an import of this set leaves a thread running")
 
 
 def open_streams():
@@ -139,6 +176,8 @@ def prepare_cells():
         seeds.append(functools.partial(random.Random.__base__.seed, random._inst))
     if "numpy.random" in sys.modules:
         seeds.append(sys.modules["numpy.random"].seed)
+    if "multiprocessing.process" in sys.modules:
+        seeds.append(renew_authkey)
 
 
 # In a cell
@@ -150,16 +189,41 @@ log_handlers = []  # of the template; where there are more, they are the script'
 
 def ready_cell():
     global is_cell
+    for hooks in package_hooks:
+        run_package_hooks(hooks)
     renew_randomness()
     is_cell = True
+
+
+def run_package_hooks(hooks):
+    """As if the fork happened here, where nothing runs beside it. The standard library's need not run."""
+    if any(is_of_library(hook) for hook in hooks.values()):
+        return
+    for name in "before", "after_in_child":
+        try:
+            hooks.get(name, int)()
+        except Exception:  # os.fork() would pass over it, too
+            pass
+
+
+def is_of_library(hook):
+    module = getattr(hook, "__module__", None) or ""
+    return module.partition(".")[0] in getattr(sys, "stdlib_module_names", ())
+
+
+def renew_authkey():
+    sys.modules["multiprocessing.process"].current_process().authkey = os.urandom(32)
 
 
 def renew_randomness():
     """Whatever draws from memory instead of the kernel would give every cell the template's numbers.
 
-    OpenSSL draws so too once it was used; the template never uses it, and seeding it costs 2 ms."""
+    OpenSSL draws so too once it was used, and knows a fork by its process id; the template's own imports do not
+    use it, and seeding it costs 2 ms."""
     for seed in seeds:
         seed()
+    if "_ssl" in sys.modules and template == getpid():
+        sys.modules["_ssl"].RAND_add(os.urandom(32), 32)
 
 
 def serve_call(mode, source, cache, event_text):

@@ -112,6 +112,8 @@ def print_randomness():
     print("tempfile", next(tempfile._get_candidate_names()))
     if "numpy.random" in sys.modules:
         print("numpy", sys.modules["numpy.random"].random())
+    if "multiprocessing.process" in sys.modules:
+        print("multiprocessing", bytes(sys.modules["multiprocessing.process"].current_process().authkey).hex())
 
 
 CHECKS = (
