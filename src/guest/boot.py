@@ -43,6 +43,7 @@ register_at_fork(
     after_in_child=hooks_caller("after_in_child", 1),
 )
 template = os.getpid()
+warm_modules = set()  # what a check need not name as a script's imports
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
@@ -101,6 +102,7 @@ def warm_up():
     sys.path.insert(0, script.DIRECTORY)  # as `python3 function.py` has it
     sys.argv = [script.FILE]
     os.register_at_fork = register_at_fork
+    warm_modules.update(sys.modules)
     gc.collect()
     gc.freeze()  # what is here now is never garbage: let no cell's collector touch it
 
@@ -115,23 +117,33 @@ def import_set(names):
     said = os.memfd_create("said")
     os.dup2(said, 1)
     os.dup2(said, 2)
+    found = 0
     for name in names:
         try:
             if importlib.util.find_spec(name.partition(".")[0]):
                 importlib.import_module(name)
+                found += 1
         except BaseException:  # SystemExit too
             pass
     flush_streams()
     for descriptor, end in zip(own, (1, 2)):
         os.dup2(descriptor, end)
         os.close(descriptor)
-    if os.fstat(said).st_size > 0:
-        sys.exit("mayfly template: an import of this set prints")
+    size = os.fstat(said).st_size
     os.close(said)
+    if not found:
+        give_up("can be imported by none of its names")
+    if size > 0:
+        give_up("prints when it is imported")
     if set(os.listdir("/proc/self/fd")) - before:
-        sys.exit("mayfly template: an import of this set keeps a descriptor open")
+        give_up("keeps a descriptor open")
     if len(os.listdir("/proc/self/task")) > 1:
-        sys.exit("mayfly template: an import of this set leaves a thread running")
+        give_up("leaves a thread running")
+
+
+def give_up(why):
+    os.write(2, f"mayfly template: no template for this import set: it {why}\n".encode())
+    guest.exit(EXIT_BROKEN)
 
 
 def open_streams():
@@ -232,7 +244,7 @@ def serve_call(mode, source, cache, event_text):
     try:
         source_text = script.decode_script(source)
         if mode == guest.CHECK:
-            return guest.COMPILED, code.check_code(source_text), 0
+            return guest.COMPILED, code.check_code(source_text, warm_modules), 0
         codes = code.load_code(cache) or script.compile_script(source_text)
     except Exception as error:
         return guest.SYNTAX, report.describe_syntax_error(error, source), 0

@@ -31,12 +31,12 @@ STAMP = _make_stamp()
 _HEAD = STAMP.encode()
 
 
-def check_code(source):
+def check_code(source, warm):
     """The body of FRAME_COMPILED: struct frame_compiled, then its parts. Raises what the compiler raises."""
     with warnings.catch_warnings(record=True) as complaints:
         codes = script.compile_script(source)
     cache = b"" if complaints else dump_code(codes, source)  # each call is to print them again
-    parts = b"", b"", cache, list_imports(source)
+    parts = b"", b"", cache, list_imports(source, warm)
     return b"".join([len(part).to_bytes(4, sys.byteorder) for part in parts] + [*parts])
 
 
@@ -58,11 +58,12 @@ def load_code(cache):
         return None
 
 
-def list_imports(source):
-    """The modules that the script imports at its top level, whatever else happens: sorted, with blanks between."""
+def list_imports(source, warm):
+    """The modules that the script imports at its top level, whatever else happens, and that are not warm: sorted, with
+    blanks between."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        names = sorted(set(filter(_NAME.fullmatch, _imports(ast.parse(source).body))))
+        names = sorted(set(filter(_NAME.fullmatch, _imports(ast.parse(source).body))).difference(warm))
     text = " ".join(names).encode()
     return text if len(names) <= _IMPORTS_MAX and len(text) <= _IMPORTS_MAX_BYTES else b""
 
