@@ -27,6 +27,7 @@ static const struct route {
         { "POST", "/run-now", false, run_now },
         { "GET", "/calls/", false, calls_get },
         { "DELETE", "/calls/", false, calls_delete },
+        { "GET", "/templates", false, status_templates },
         { "GET", "/healthz", true, status_health },
         { "GET", "/readyz", true, status_ready },
 };

@@ -13,6 +13,7 @@ struct cells;
 struct event_base;
 struct exchange;
 struct functions;
+struct import_sets;
 struct languages;
 struct records;
 struct settings;
@@ -25,6 +26,7 @@ struct api {
         struct calls *calls;
         struct records *records;
         struct cells *cells;
+        struct import_sets *sets;
         struct list exchanges; /* not answered yet */
         bool draining;
 };

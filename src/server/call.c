@@ -30,6 +30,7 @@
 #include "base/log.h"
 #include "base/settings.h"
 #include "server/frame.h"
+#include "server/import_sets.h"
 #include "server/language.h"
 #include "server/queue.h"
 #include "server/verdict.h"
@@ -70,7 +71,8 @@ typedef void call_step(struct call *call, const struct cell_notice *notice);
 
 static call_step call_start, call_proceed, call_on_ready, call_pass_output, call_hear_wall, call_hear;
 static call_step call_burst, call_burst_late, call_break, call_conclude, call_conclude_spoken;
-static call_step call_give_up, call_give_up_start, call_time_out, call_hurry, call_leave, call_withdraw;
+static call_step call_lose_start, call_give_up, call_give_up_start, call_time_out, call_hurry, call_leave,
+        call_withdraw;
 static call_step call_abandon;
 
 /* clang-format off */
@@ -88,7 +90,7 @@ static call_step *const life[CALL_STATES][CALL_EVENTS] = {
                 [EVENT_TIMER]      = call_give_up_start,
                 [EVENT_FRAME]      = call_hear_wall,
                 [EVENT_MISBEHAVED] = call_break,
-                [EVENT_GONE]       = call_conclude,
+                [EVENT_GONE]       = call_lose_start,
                 [EVENT_CANCEL]     = call_abandon,
         },
         [CALL_RUNNING] = {
@@ -122,6 +124,7 @@ static call_step *const life[CALL_STATES][CALL_EVENTS] = {
 struct calls {
         struct event_base *base;
         struct cells *cells;
+        struct import_sets *sets;
         struct queue *queue;
         const struct settings *settings;
         const struct languages *languages;
@@ -138,6 +141,8 @@ struct call {
         struct cell *cell; /* NULL: none, or gone */
         bool may_go;       /* this cell may have it */
         bool handed_over;  /* to this cell */
+        bool at_set;       /* this cell's template is one for an import set */
+        bool set_failed;   /* so the base one serves it */
         bool paused;
         struct call_task task;
         char id[65];
@@ -447,12 +452,23 @@ static void call_fail_start(struct call *call, int r)
         call_end(call, CALL_LOST, NULL, 0, 0);
 }
 
+/* The template that the next cell comes from. */
+static uint32_t call_place(const struct call *call)
+{
+        struct calls *calls = call->calls;
+        enum guest_mode leg = call_leg(call);
+        enum runtime runtime = language_runtime(calls->languages, call->task.script->language, leg);
+
+        if (leg != GUEST_RUN || call->set_failed)
+                return runtime;
+        return import_sets_place(calls->sets, runtime, call->task.script->imports);
+}
+
 /* The first cell of the call, or the one that runs what the compiler's cell, now gone, has made. */
 static void call_start(struct call *call, const struct cell_notice *notice)
 {
         struct calls *calls = call->calls;
-        enum runtime runtime =
-                language_runtime(calls->languages, call->task.script->language, call_leg(call));
+        uint32_t place = call_place(call);
         int r;
 
         (void)notice;
@@ -460,8 +476,9 @@ static void call_start(struct call *call, const struct cell_notice *notice)
                 call->placed_us = clock_us();
         call->cell = NULL;
         call->may_go = call->handed_over = false;
+        call->at_set = place >= RUNTIME_COUNT;
         cells_set_crowded(calls->cells, queue_waiting(calls->queue) > 0);
-        r = cell_take(calls->cells, runtime, call_on_cell, call, &call->cell);
+        r = cell_take(calls->cells, place, call_on_cell, call, &call->cell);
         if (r < 0) {
                 log_error("call.start", "call=%s error=\"%s\"", call->id, strerror(-r));
                 call_tell(call, (struct call_end){ .ending = CALL_LOST }, NULL, 0);
@@ -518,6 +535,20 @@ static void call_on_ready(struct call *call, const struct cell_notice *notice)
                 call_begin(call);
         else if (call->may_go)
                 call_give(call);
+}
+
+/* The template of an import set may go down at any time. As its cell was never ready nothing has run yet, and
+ * the base template can serve, too. */
+static void call_lose_start(struct call *call, const struct cell_notice *notice)
+{
+        enum cell_outcome outcome = notice->done->outcome;
+
+        if (!call->at_set || (outcome != CELL_LOST && outcome != CELL_REFUSED)) {
+                call_conclude(call, notice);
+                return;
+        }
+        call->set_failed = true;
+        call_start(call, notice);
 }
 
 /* --- what a cell says --- */
@@ -675,14 +706,16 @@ void call_cancel(struct call *call)
         call_handle(call, EVENT_CANCEL, NULL);
 }
 
-struct calls *calls_new(struct event_base *base, struct cells *cells, const struct settings *settings,
-        const struct languages *languages)
+struct calls *calls_new(struct event_base *base, struct cells *cells, struct import_sets *sets,
+        const struct settings *settings, const struct languages *languages)
 {
         struct calls *calls = calloc(1, sizeof *calls);
 
         if (!calls)
                 return NULL;
-        *calls = (struct calls){ .base = base, .cells = cells, .settings = settings, .languages = languages };
+        *calls = (struct calls){
+                .base = base, .cells = cells, .sets = sets, .settings = settings, .languages = languages
+        };
         list_init(&calls->all);
         calls->queue =
                 queue_new(base, settings->max_containers, settings->queue_max, settings->queue_max_bytes);

@@ -16,6 +16,7 @@
 struct call;
 struct calls;
 struct event_base;
+struct import_sets;
 struct languages;
 struct queue;
 struct settings;
@@ -81,8 +82,9 @@ struct call_hooks {
 
 enum { CALL_QUEUE_FULL = 1 };
 
-struct calls *calls_new(struct event_base *base, struct cells *cells, const struct settings *settings,
-        const struct languages *languages); /* NULL: out of memory */
+/* NULL: out of memory. */
+struct calls *calls_new(struct event_base *base, struct cells *cells, struct import_sets *sets,
+        const struct settings *settings, const struct languages *languages);
 /* Drops the calls that are left, without a word. Before cells_free(). Takes NULL, returns NULL. */
 struct calls *calls_free(struct calls *calls);
 /* Calls that have not ended yet. */

@@ -16,6 +16,7 @@
 #include "wire/guest_api.h"
 #include "wire/keeper_api.h"
 
+struct bytes;
 struct cell;
 struct cells;
 struct event_base;
@@ -80,6 +81,8 @@ struct cells_view {
         size_t spares, cells;  /* that live; `cells` counts spares too */
 };
 struct cells_view cells_look(const struct cells *cells, uint32_t place);
+/* The view as members of a JSON object, each after a comma. As bytes_append(). */
+int cells_write(const struct cells *cells, uint32_t place, struct bytes *body);
 void cells_keep(struct cells *cells, uint32_t place, bool is_open, size_t least);
 /* Bytes that templates for import sets and all spares occupy. */
 uint64_t cells_memory(const struct cells *cells);

@@ -347,6 +347,14 @@ struct cells_view cells_look(const struct cells *cells, uint32_t place)
                 .cells = pool->n_cells };
 }
 
+int cells_write(const struct cells *cells, uint32_t place, struct bytes *body)
+{
+        struct cells_view view = cells_look(cells, place);
+
+        return bytes_format(body, ",\"generation\":%u,\"memory_bytes\":%llu,\"spares\":%zu,\"cells\":%zu",
+                view.generation, (unsigned long long)view.memory_bytes, view.spares, view.cells);
+}
+
 void cells_keep(struct cells *cells, uint32_t place, bool is_open, size_t least)
 {
         struct cell_pool *pool = &cells->pools[place];

@@ -27,6 +27,7 @@
 #include "server/cell.h"
 #include "server/functions.h"
 #include "server/http.h"
+#include "server/import_sets.h"
 #include "server/keeper_link.h"
 #include "server/language.h"
 #include "server/record.h"
@@ -43,6 +44,7 @@ struct server {
         struct keeper_link *keeper;
         struct functions *functions;
         struct cells *cells;
+        struct import_sets *sets;
         struct calls *calls;
         struct records *records;
         struct api api;
@@ -72,8 +74,10 @@ static void server_on_template(const struct keeper_template *template, void *con
         struct server *server = context;
 
         cells_on_template(server->cells, template);
-        if (template->place >= RUNTIME_COUNT)
+        if (template->place >= RUNTIME_COUNT) {
+                import_sets_on_template(server->sets, template);
                 return;
+        }
         for (uint32_t i = 0; i < RUNTIME_COUNT; i++) {
                 if (languages_use(&server->languages, i) && !cells_runtime_up(server->cells, i))
                         return;
@@ -109,6 +113,7 @@ static void server_on_drain(void *context)
         server->drain_until_us = clock_us() + (uint64_t)server->settings.drain_timeout_ms * 1000;
         api_drain(&server->api);
         cells_drain(server->cells);
+        import_sets_drain(server->sets);
         http_server_drain(server->http);
         server_drain_look(-1, 0, server);
 }
@@ -200,9 +205,13 @@ static int server_open_calls(struct server *server)
         int r;
 
         r = cells_new(server->base, server->keeper, &server->settings, &server->languages, &server->cells);
+        if (r == 0)
+                r = import_sets_new(
+                        server->base, server->cells, server->keeper, &server->settings, &server->sets);
         if (r < 0)
                 return r;
-        server->calls = calls_new(server->base, server->cells, &server->settings, &server->languages);
+        server->calls =
+                calls_new(server->base, server->cells, server->sets, &server->settings, &server->languages);
         if (!server->calls)
                 return -ENOMEM;
         return records_new(
@@ -229,7 +238,8 @@ static int server_open_http(struct server *server)
                 .functions = server->functions,
                 .calls = server->calls,
                 .records = server->records,
-                .cells = server->cells };
+                .cells = server->cells,
+                .sets = server->sets };
         api_init(&server->api);
         evtimer_assign(&server->drain_timer, server->base, server_drain_look, server);
         evutil_make_socket_nonblocking(KEEPER_LISTEN_FD);
@@ -255,6 +265,7 @@ static void server_deinit(struct server *server)
 {
         functions_free(server->functions);
         calls_free(server->calls);
+        import_sets_free(server->sets);
         cells_free(server->cells);
         if (server->records)
                 records_abandon(server->records);

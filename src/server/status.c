@@ -6,6 +6,7 @@
 #include "server/api.h"
 #include "server/exchange.h"
 #include "server/functions.h"
+#include "server/import_sets.h"
 #include "server/json_write.h"
 #include "server/language.h"
 #include "wire/runtime.h"
@@ -76,6 +77,42 @@ void status_ready(struct exchange *exchange, const char *rest)
                 r = status_write_walls(&body, api->settings->allow_missing_walls);
         if (r == 0)
                 exchange_answer(exchange, ready ? 200 : 503, body.data, body.length);
+        else
+                exchange_surprise(exchange, r);
+}
+
+/* A base template, as one whose import set is empty. */
+static int status_write_base(struct bytes *body, const struct api *api, enum runtime runtime)
+{
+        bool up = cells_runtime_up(api->cells, runtime);
+        int r = bytes_format(body, "%s{\"imports\":\"\",\"runtime\":\"%s\",\"state\":\"%s\"",
+                body->data[body->length - 1] == '[' ? "" : ",", runtime_name(runtime), up ? "up" : "down");
+
+        if (r == 0)
+                r = cells_write(api->cells, runtime, body);
+        return r == 0 ? bytes_append_text(body, "}") : r;
+}
+
+void status_templates(struct exchange *exchange, const char *rest)
+{
+        _cleanup_(bytes_deinit) struct bytes body = { .limit = EXCHANGE_BODY_MAX };
+        const struct api *api = exchange->api;
+        int r;
+
+        (void)rest;
+        r = bytes_format(&body, "{\"memory_bytes\":%llu,\"memory_max_bytes\":%llu,\"templates\":[",
+                (unsigned long long)cells_memory(api->cells),
+                (unsigned long long)api->settings->template_memory_max_bytes);
+        for (uint32_t i = 0; i < RUNTIME_COUNT && r == 0; i++) {
+                if (languages_use(api->languages, i))
+                        r = status_write_base(&body, api, i);
+        }
+        if (r == 0)
+                r = import_sets_write(api->sets, &body);
+        if (r == 0)
+                r = bytes_append_text(&body, "]}");
+        if (r == 0)
+                exchange_answer(exchange, 200, body.data, body.length);
         else
                 exchange_surprise(exchange, r);
 }
