@@ -120,7 +120,8 @@ def import_set(names):
     found = 0
     for name in names:
         try:
-            if importlib.util.find_spec(name.partition(".")[0]):
+            # A `__main__` is a program: importing it would run it.
+            if "__main__" not in name and importlib.util.find_spec(name.partition(".")[0]):
                 importlib.import_module(name)
                 found += 1
         except BaseException:  # SystemExit too

@@ -76,8 +76,8 @@ static int template_enter(struct keeper *keeper, const struct template *template
 static void __attribute__((noreturn)) template_main(struct keeper *keeper, struct child *child, int control)
 {
         const struct template *template = container_of(child, struct template, child);
-        const char *arguments[BRIEF_LIST + 1] = { NULL }, *environment[BRIEF_LIST];
-        size_t n = 0;
+        const char *arguments[BRIEF_LIST + 1], *environment[BRIEF_LIST];
+        size_t n = 1; /* the program is there */
         int r;
 
         brief_words(keeper->brief->runtimes[template->runtime].arguments, arguments);
@@ -85,7 +85,8 @@ static void __attribute__((noreturn)) template_main(struct keeper *keeper, struc
         while (arguments[n])
                 n++;
         if (template->names >= 0)
-                arguments[n] = "4"; /* GUEST_NAMES_FD */
+                arguments[n++] = "4"; /* GUEST_NAMES_FD */
+        arguments[n] = NULL;
         r = template_enter(keeper, template, control);
         if (r == 0) {
                 execve(arguments[0], (char *const *)arguments, (char *const *)environment);

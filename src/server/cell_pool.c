@@ -361,8 +361,7 @@ void cells_keep(struct cells *cells, uint32_t place, bool is_open, size_t least)
 
         pool->most = is_open ? cells->settings->spare_cells : 0;
         pool->least = MIN(least, pool->most);
-        if (!is_open)
-                cell_pool_trim(pool);
+        cell_pool_trim(pool);
         cell_pool_refill(pool);
 }
 

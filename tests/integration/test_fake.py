@@ -8,11 +8,12 @@ import http.client
 import json
 import os
 import re
+import shutil
 import threading
 
 import pytest
 from conftest import started
-from host import eventually
+from host import BUILD, eventually
 
 
 @pytest.fixture(scope="module")
@@ -261,3 +262,31 @@ def test_what_is_no_interpreter_is_refused_at_start(own):
     mayfly = own(RUNTIMES="python", PYTHON="/bin/true").start(wait=False)
     assert mayfly.keeper.wait(60) == 1
     assert "runtime=python could not be made ready" in mayfly.log()
+
+
+PROGRAMS = ["setup/mayflyd", "keeper/mayfly-keeper", "janitor/mayfly-janitor", "guest/mayfly-fake"]
+
+
+def hostile(own, library, row):
+    """A mayfly whose server is tests/fake/hostile_server.c, which says one of its rows to the keeper."""
+    for program in [*PROGRAMS, "server/mayfly-server"]:
+        os.makedirs(library / os.path.dirname(program), exist_ok=True)
+        source = program if program in PROGRAMS else "guest/mayfly-hostile"
+        shutil.copy(os.path.join(BUILD, "src", source), library / program)
+    mayfly = own(RUNTIMES="fake", QUEUE_MAX=row)
+    mayfly.daemon = library / "setup/mayflyd"
+    return mayfly.start(wait=False)
+
+
+def test_templates_come_and_go_as_the_server_says(own, tmp_path):
+    mayfly = hostile(own, tmp_path / "library", 0)
+    eventually(lambda: "behaved" in mayfly.log(), mayfly.log, still=lambda: mayfly.keeper.poll() is None)
+    assert "broke the protocol" not in mayfly.log()
+    eventually(lambda: sum("mayfly-fake" in command for command in mayfly.processes().values()) == 2, lambda: str(mayfly.processes()))
+
+
+@pytest.mark.parametrize("row", range(1, 14))
+def test_what_the_server_must_not_ask_for_ends_it(own, tmp_path, row):
+    mayfly = hostile(own, tmp_path / "library", row)
+    eventually(lambda: "it broke the protocol" in mayfly.log(), mayfly.log, still=lambda: mayfly.keeper.poll() is None)
+    assert "no such row" not in mayfly.log()
