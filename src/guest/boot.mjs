@@ -9,6 +9,8 @@ import { stamp } from './compiled.mjs';
 import { trial } from './selftest.mjs';
 import { installOutput, withoutOutput } from './stdio.mjs';
 
+const SPARE_AFTER_MS = 1; // on a busy host the call is there by then, and warming up would only delay others
+
 const templates = {
   javascript: () => import('./javascript_template.mjs'),
   typescript: () => import('./typescript_template.mjs'),
@@ -16,7 +18,7 @@ const templates = {
 
 const load = templates[process.argv[2]];
 if (!load) throw new Error(`usage: boot.mjs ${Object.keys(templates).join('|')}`);
-const { actions, sampleCall, selfTest, warmTemplate, warmCell } = await load();
+const { actions, probeCall, sampleCall, selfTest, warmTemplate, warmCell } = await load();
 
 installOutput();
 prepareProcess(`mayfly-${process.argv[2]}`);
@@ -26,7 +28,8 @@ setImmediate(serve); // so that nothing of this module is still being evaluated 
 
 function serve() {
   const drawFresh = () => vm.runInNewContext('Math.random()');
-  const role = addon.serve(`Node.js ${process.versions.node} #${stamp}`, () => Math.random(), drawFresh);
+  const version = `Node.js ${process.versions.node} #${stamp}`;
+  const role = addon.serve(version, () => Math.random(), drawFresh, probeCall?.());
 
   becomeCell();
   if (role === 'trial') trial();
@@ -36,7 +39,7 @@ function serve() {
 
 /** A spare cell has time: it takes the path of a call once, so that its pages are its own already. */
 async function prepareCell() {
-  if (addon.waiting()) return serveCall(addon.receive);
+  if (addon.waiting(SPARE_AFTER_MS)) return serveCall(addon.receive);
   await withoutOutput(warmCell);
   setImmediate(serveCall, addon.receive); // a script begins in a turn of the event loop, not among promises
 }

@@ -293,14 +293,38 @@ static int template_serve_request(enum guest_role *ret_role)
         return 0;
 }
 
+/* The probe's call lies in its channel, which nobody reads. */
+static void probe_receive(const struct guest_call *sample)
+{
+        const struct frame_call call = { .mode = sample->mode,
+                .language = sample->language,
+                .code_length = (uint32_t)sample->code_length,
+                .cache_length = (uint32_t)sample->cache_length,
+                .input_length = (uint32_t)sample->input_length };
+        const struct frame_header header = { .kind = FRAME_CALL,
+                .length = (uint32_t)(sizeof call + sample->code_length + sample->cache_length +
+                                     sample->input_length) };
+        const struct iovec parts[] = { { (void *)&header, sizeof header }, { (void *)&call, sizeof call },
+                { (void *)sample->code, sample->code_length },
+                { (void *)sample->cache, sample->cache_length },
+                { (void *)sample->input, sample->input_length } };
+        int channel[2], output[2];
+
+        if (socketpair(AF_UNIX, SOCK_STREAM, 0, channel) < 0 || pipe(output) < 0 ||
+                writev(channel[0], parts, ARRAY_SIZE(parts)) < 0 || dup2(output[1], STDOUT_FILENO) < 0 ||
+                dup2(output[1], STDERR_FILENO) < 0 || dup2(channel[1], GUEST_CHANNEL_FD) < 0)
+                _exit(EXIT_BROKEN);
+}
+
 /* In the child: 1, and it goes the way of a cell. */
 static int probe_begin(void)
 {
         prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+        template.is_probe = true;
+        probe_receive(template.hooks->sample);
         image_begin(template.image);
         if (template.hooks->after_fork_child)
                 template.hooks->after_fork_child();
-        template.is_probe = true;
         return 1;
 }
 
@@ -364,7 +388,7 @@ static int template_prepare(const char *version, const struct guest_hooks *hooks
         ready.memory_bytes = template_memory(); /* before it lies in a file that is hardly mapped */
         if (hooks->before_fork)
                 hooks->before_fork();
-        if (hooks->has_probe && template_arrange_memory() == 1)
+        if (hooks->sample && template_arrange_memory() == 1)
                 return 1;
         template_list_inherited();
 
@@ -388,7 +412,7 @@ enum guest_role guest_serve(const char *version, const struct guest_hooks *hooks
         enum guest_role role = GUEST_ROLE_CELL;
 
         if (template_prepare(version, hooks) == 1)
-                return GUEST_ROLE_PROBE;
+                return GUEST_ROLE_CELL;
         for (;;) {
                 struct pollfd ready[] = { { GUEST_CONTROL_FD, POLLIN, 0 },
                         { template.children_fd, POLLIN, 0 } };
@@ -503,6 +527,11 @@ int guest_send(uint32_t kind, const void *data, size_t length)
                         done += (size_t)n;
         }
         return 0;
+}
+
+bool guest_is_probe(void)
+{
+        return template.is_probe;
 }
 
 void guest_exit(int code)

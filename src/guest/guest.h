@@ -19,28 +19,6 @@ enum guest_inherited {
         GUEST_INHERITED_BLANK,
 };
 
-/* What an interpreter wants done around fork(). Any function may be NULL. They run in the template's only
- * thread. */
-struct guest_hooks {
-        pid_t (*fork)(void); /* NULL: the libc's own */
-        /* Once, before the first: the template does nothing but fork from then on. */
-        void (*before_fork)(void);
-        void (*after_fork_child)(void); /* in a cell the walls stand already */
-        enum guest_inherited inherited;
-        bool has_probe; /* it knows GUEST_ROLE_PROBE, and has a single thread */
-};
-
-/* A probe does what a cell does, as far as it can without a call, and ends by guest_exit(0). */
-enum guest_role { GUEST_ROLE_CELL, GUEST_ROLE_SELFTEST, GUEST_ROLE_PROBE };
-
-/*
- * Tells the keeper that the template is warm and serves its fork requests. Never returns in the template (it
- * exits when the keeper goes); returns once in each forked child, walls raised, with descriptors 0
- * (/dev/null), 1, 2 and the channel alone; a probe returns without walls. `version` names the interpreter. A
- * child that cannot be walled reports FRAME_WALL and exits without returning.
- */
-enum guest_role guest_serve(const char *version, const struct guest_hooks *hooks);
-
 /* One call, as it came. The pointers point into one allocation that guest_call_deinit() frees. */
 struct guest_call {
         uint32_t mode;         /* enum guest_mode */
@@ -57,6 +35,30 @@ struct guest_call {
         void *allocation;
 };
 
+/* What an interpreter wants done around fork(). Any function may be NULL. They run in the template's only
+ * thread. */
+struct guest_hooks {
+        pid_t (*fork)(void); /* NULL: the libc's own */
+        /* Once, before the first: the template does nothing but fork from then on. */
+        void (*before_fork)(void);
+        void (*after_fork_child)(void); /* in a cell the walls stand already */
+        enum guest_inherited inherited;
+        /* A call as most are, for a fork that shows which memory calls use; NULL: no such fork. No thread but
+         * this one may run then. */
+        const struct guest_call *sample;
+};
+
+enum guest_role { GUEST_ROLE_CELL, GUEST_ROLE_SELFTEST };
+
+/*
+ * Tells the keeper that the template is warm and serves its fork requests. Never returns in the template (it
+ * exits when the keeper goes); returns once in each forked child, walls raised, with descriptors 0
+ * (/dev/null), 1, 2 and the channel alone. A probe returns too, as a cell without walls, whose call is the
+ * sample. `version` names the interpreter. A child that cannot be walled reports FRAME_WALL and exits without
+ * returning.
+ */
+enum guest_role guest_serve(const char *version, const struct guest_hooks *hooks);
+
 /* Says FRAME_READY and blocks until the server sends the call. 0, or negative errno; exits if the server
  * closed the channel. */
 int guest_receive(struct guest_call *ret_call);
@@ -64,6 +66,9 @@ void guest_call_deinit(struct guest_call *call);
 
 /* Sends one frame (enum frame_kind), blocking. 0 or negative errno (-EPIPE: nobody listens any more). */
 int guest_send(uint32_t kind, const void *data, size_t length);
+
+/* Whether this is a probe: it is not to do what only a later time would show. */
+bool guest_is_probe(void);
 
 /* Ends the cell: no exit handlers, no destructors, nothing flushed. */
 void guest_exit(int code) __attribute__((noreturn));

@@ -31,6 +31,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -64,25 +65,39 @@ struct ranges {
 };
 
 struct image {
-        unsigned probes; /* that have ended */
+        unsigned probes;                        /* that have ended */
+        struct rlimit file_limit, locked_limit; /* as they were */
         size_t n_mappings;
         struct mapping mappings[MAPPINGS_MAX]; /* private ones, the stack among them */
         struct ranges written, read;           /* by the probe */
         char maps[MAPS_MAX];
 };
 
+static void limit_raise(int resource, struct rlimit *ret_before)
+{
+        getrlimit(resource, ret_before);
+        setrlimit(resource, &(struct rlimit){ ret_before->rlim_max, ret_before->rlim_max });
+}
+
 struct image *image_new(void)
 {
         struct image *image =
                 mmap(NULL, sizeof *image, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-        return image == MAP_FAILED ? NULL : image;
+        if (image == MAP_FAILED)
+                return NULL;
+        limit_raise(RLIMIT_FSIZE, &image->file_limit);
+        limit_raise(RLIMIT_MEMLOCK, &image->locked_limit);
+        return image;
 }
 
 struct image *image_free(struct image *image)
 {
-        if (image)
-                munmap(image, sizeof *image);
+        if (!image)
+                return NULL;
+        setrlimit(RLIMIT_FSIZE, &image->file_limit);
+        setrlimit(RLIMIT_MEMLOCK, &image->locked_limit);
+        munmap(image, sizeof *image);
         return NULL;
 }
 
@@ -130,10 +145,13 @@ static int image_list(struct image *image)
         return r;
 }
 
-/* The mapping that this very function runs on cannot be replaced under it. */
-static bool mapping_has(const struct mapping *mapping, const void *address)
+/* Not the stack that this very function runs on, and not what a JIT guards with keys of the processor. */
+static bool mapping_can_move(const struct mapping *mapping)
 {
-        return (uintptr_t)address >= mapping->start && (uintptr_t)address < mapping->end;
+        uintptr_t stack = (uintptr_t)__builtin_frame_address(0);
+
+        return mapping->protection == (PROT_READ | PROT_WRITE) &&
+               (stack < mapping->start || stack >= mapping->end);
 }
 
 /* Copies the pages that are there; what was never touched stays a hole. Only system calls: the memory that is
@@ -184,8 +202,7 @@ int image_freeze(struct image *image)
         for (size_t i = 0; r == 0 && i < image->n_mappings; i++) {
                 const struct mapping *mapping = &image->mappings[i];
 
-                if (!(mapping->protection & PROT_WRITE) ||
-                        mapping_has(mapping, &offset)) /* the stack that this runs on */
+                if (!mapping_can_move(mapping))
                         continue;
                 r = mapping_freeze(mapping, pagemap, file, offset);
                 offset += (off_t)(mapping->end - mapping->start);

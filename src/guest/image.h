@@ -8,7 +8,8 @@
 /* What is learnt from two probes, forks that do what every cell does; in memory that all share. */
 struct image;
 
-/* NULL: no memory. */
+/* Raises the process's own limits of files and locked memory to the hard ones, until image_free(). NULL: no
+ * memory. */
 struct image *image_new(void);
 /* Before the first cell, which must share no memory with anybody. Takes NULL, returns NULL. */
 struct image *image_free(struct image *image);

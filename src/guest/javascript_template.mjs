@@ -29,6 +29,7 @@ const BROKEN = `const fail = () => { throw new TypeError('warm'); };
 await null;
 fail();`;
 const TRIVIAL = `console.log(event); return { event };`;
+const UNSEEN = TRIVIAL.replace('event', 'input'); // as long, so its cache will do, and not compiled before
 
 const INPUT = '{"name": "warm", "items": [1, 2], "id": 12345678901234567890, "nothing": null}';
 
@@ -51,13 +52,18 @@ export async function warmTemplate() {
   }
 }
 
+/** A call as most are: of a stored script, whose code is compiled. */
+export function probeCall() {
+  return { code: UNSEEN, cache: sampleCache, input: INPUT };
+}
+
 /**
  * In a cell that waits for its call, which may come with compiled code or without. V8 does not look at a cache if it
  * has compiled the same text before; so it is given a text as long that was never compiled, which will do for it.
  */
 export async function warmCell() {
   await run(sampleCall);
-  await run({ ...sampleCall, code: TRIVIAL.replace('event', 'input'), cache: sampleCache });
+  await run({ ...sampleCall, code: UNSEEN, cache: sampleCache });
 }
 
 async function call(code) {

@@ -363,17 +363,53 @@ static bool trial_is_here(void)
         return false;
 }
 
+static char *member_text(napi_env env, napi_value object, const char *name, size_t *ret_length)
+{
+        napi_value value;
+        char *text;
+
+        check(napi_get_named_property(env, object, name, &value));
+        check(napi_get_value_string_utf8(env, value, NULL, 0, ret_length));
+        text = malloc(*ret_length + 1);
+        if (!text)
+                node_die("no memory for a sample");
+        check(napi_get_value_string_utf8(env, value, text, *ret_length + 1, ret_length));
+        return text;
+}
+
+/* {code, cache, input}; false if there is none. What it points at is kept. */
+static bool sample_get(napi_env env, napi_value object, struct guest_call *ret_sample)
+{
+        struct guest_call sample = { .mode = GUEST_RUN, .language = GUEST_JAVASCRIPT };
+        napi_valuetype type;
+        napi_value cache;
+        void *bytes;
+
+        check(napi_typeof(env, object, &type));
+        if (type != napi_object)
+                return false;
+        sample.code = member_text(env, object, "code", &sample.code_length);
+        sample.input = member_text(env, object, "input", &sample.input_length);
+        check(napi_get_named_property(env, object, "cache", &cache));
+        check(napi_get_typedarray_info(env, cache, NULL, &sample.cache_length, &bytes, NULL, NULL));
+        sample.cache = bytes;
+        *ret_sample = sample;
+        return true;
+}
+
 /*
- * serve(version, drawRandom, drawFreshRandom): 'cell', 'selftest' or 'trial'. Returns only in forked
- * children. The functions draw one number with Math.random, in this and in a new context.
+ * serve(version, drawRandom, drawFreshRandom, sample): 'cell', 'selftest' or 'trial'. Returns only in forked
+ * children. The functions draw one number with Math.random, in this and in a new context. sample: a call as
+ * most are, {code, cache, input}, to see which memory it takes; undefined: it does not matter.
  */
 static napi_value serve(napi_env env, napi_callback_info info)
 {
         static struct guest_hooks hooks = { .after_fork_child = node_after_fork,
                 .inherited = GUEST_INHERITED_BLANK };
+        static struct guest_call sample;
         struct draws draws = { .env = env };
         char version[VERSION_MAX];
-        napi_value values[3];
+        napi_value values[4];
         enum guest_role role;
 
         arguments(env, info, values, ARRAY_SIZE(values));
@@ -391,6 +427,8 @@ static napi_value serve(napi_env env, napi_callback_info info)
 
         signals_prepare_fork();
         hooks.fork = node.carries_threads ? node_threads_fork : NULL;
+        /* With helpers that run, its memory cannot be laid out. */
+        hooks.sample = node.carries_threads && sample_get(env, values[3], &sample) ? &sample : NULL;
         role = guest_serve(version, &hooks);
         return text_new(env, role == GUEST_ROLE_SELFTEST ? "selftest" : "cell", NAPI_AUTO_LENGTH);
 }
@@ -405,14 +443,16 @@ static napi_value random_found(napi_env env, napi_callback_info info)
         return value;
 }
 
-/* waiting(): whether the call has arrived already, so that warming up would only delay it. */
+/* waiting(ms): whether the call is there, or comes so soon, so that warming up would only delay it. */
 static napi_value waiting(napi_env env, napi_callback_info info)
 {
         struct pollfd channel = { .fd = GUEST_CHANNEL_FD, .events = POLLIN };
         napi_value value = NULL;
+        uint32_t ms = 0;
 
-        (void)info;
-        check(napi_get_boolean(env, poll(&channel, 1, 0) == 1, &value));
+        arguments(env, info, &value, 1);
+        check(napi_get_value_uint32(env, value, &ms));
+        check(napi_get_boolean(env, poll(&channel, 1, (int)ms) == 1, &value));
         return value;
 }
 
@@ -427,7 +467,7 @@ static napi_value receive(napi_env env, napi_callback_info info)
                 node_threads_watch(0, 0);
         if (guest_receive(&call) < 0)
                 node_die("no call could be received");
-        if (node.carries_threads)
+        if (node.carries_threads && !guest_is_probe())
                 node_threads_watch(CALL_TICK_MS, CALL_USED_US);
         uv_update_time(node.loop); /* it may have blocked for long, and new timers count from here */
         check(napi_create_object(env, &object));

@@ -24,29 +24,32 @@ static PyObject *fail(int r)
         return PyErr_SetFromErrno(PyExc_OSError);
 }
 
-PyDoc_STRVAR(serve_doc, "serve(stamp) -> 'cell', 'selftest' or 'probe'\n\n"
+PyDoc_STRVAR(serve_doc, "serve(stamp, code, cache, input) -> 'cell' or 'selftest'\n\n"
                         "Waits as the template; returns only in its children, walls raised. stamp: what\n"
-                        "compiled code depends on besides the interpreter's version.");
+                        "compiled code depends on besides the interpreter's version. code, cache, input: a\n"
+                        "call as most are, to see which memory it takes.");
 
 static PyObject *serve(PyObject *self, PyObject *args)
 {
+        static struct guest_call sample = { .mode = GUEST_RUN, .language = GUEST_PYTHON };
         static const struct guest_hooks hooks = {
-                .before_fork = PyOS_BeforeFork,
-                .after_fork_child = PyOS_AfterFork_Child,
-                .has_probe = true,
-        };
-        static const char *const roles[] = {
-                [GUEST_ROLE_CELL] = "cell", [GUEST_ROLE_SELFTEST] = "selftest", [GUEST_ROLE_PROBE] = "probe"
+                .before_fork = PyOS_BeforeFork, .after_fork_child = PyOS_AfterFork_Child, .sample = &sample
         };
         const char *number = Py_GetVersion(); /* "3.11.2 (main, ...) [GCC ...]" */
         const char *stamp;
         char version[64];
+        Py_ssize_t code_length, cache_length, input_length;
 
         (void)self;
-        if (!PyArg_ParseTuple(args, "s", &stamp))
+        if (!PyArg_ParseTuple(args, "sy#y#y#", &stamp, &sample.code, &code_length, &sample.cache,
+                    &cache_length, &sample.input, &input_length))
                 return NULL;
+        sample.code_length = (size_t)code_length;
+        sample.cache_length = (size_t)cache_length;
+        sample.input_length = (size_t)input_length;
         snprintf(version, sizeof version, "CPython %.*s #%s", (int)strcspn(number, " "), number, stamp);
-        return PyUnicode_FromString(roles[guest_serve(version, &hooks)]);
+        return PyUnicode_FromString(
+                guest_serve(version, &hooks) == GUEST_ROLE_SELFTEST ? "selftest" : "cell");
 }
 
 PyDoc_STRVAR(has_call_doc, "has_call(ms) -> bool\n\nWhether this cell's call is there, or comes so soon.");

@@ -29,9 +29,6 @@
 #include "sandbox/capability.h"
 #include "sandbox/landlock.h"
 
-/* A template may have pinned more (guest/image.c). */
-enum { CELL_LOCKED_BYTES = 65536 };
-
 static int enter_cgroups(const struct plan *plan, const struct enter_slot *slot);
 static int enter_namespaces(const struct plan *plan, const struct enter_slot *slot);
 static int enter_descriptors(const struct plan *plan, const struct enter_slot *slot);
@@ -174,13 +171,28 @@ static int enter_seccomp(const struct plan *plan, const struct enter_slot *slot)
         return filter_install(plan_cell_filter(plan), plan->cell_length);
 }
 
+/* What a template was allowed to raise, for its own memory (guest/image.c), ends where cells begin. */
+static int limits_close(void)
+{
+        static const int resources[] = { RLIMIT_FSIZE, RLIMIT_MEMLOCK };
+        struct rlimit limit;
+
+        for (size_t i = 0; i < ARRAY_SIZE(resources); i++) {
+                if (getrlimit(resources[i], &limit) < 0)
+                        return -errno;
+                limit.rlim_max = limit.rlim_cur;
+                if (setrlimit(resources[i], &limit) < 0)
+                        return -errno;
+        }
+        return 0;
+}
+
 int enter_template(const struct plan *plan)
 {
-        const struct rlimit locked = { CELL_LOCKED_BYTES, CELL_LOCKED_BYTES };
         int r = capabilities_keep(capability_template_set, 0);
 
-        if (r == 0 && setrlimit(RLIMIT_MEMLOCK, &locked) < 0)
-                r = -errno;
+        if (r == 0)
+                r = limits_close();
         if (r < 0 || !(plan->walls & (1u << WALL_SECCOMP)))
                 return r;
         return filter_install(plan_template_filter(plan), plan->template_length);

@@ -320,18 +320,18 @@ static int prepare_limits(struct setup *setup)
         const struct settings *settings = &setup->settings;
         const struct {
                 int resource;
-                rlim_t value;
+                rlim_t value, template_value; /* 0: the same */
         } limits[] = {
-                { RLIMIT_NOFILE, settings->max_open_files },
+                { RLIMIT_NOFILE, settings->max_open_files, 0 },
                 /* In case the cgroup lets more pass. The kernel asks this first and counts what is being
                  * forked: at most one for each process, so that it is the cgroup that refuses, and tells of
                  * it. */
-                { RLIMIT_NPROC, 2 * (rlim_t)settings->max_processes + 1 },
-                { RLIMIT_FSIZE, settings->max_tmp_bytes },
-                { RLIMIT_CORE, 0 },
-                { RLIMIT_MSGQUEUE, 0 },
-                { RLIMIT_MEMLOCK, 8 << 20 }, /* of a template: its cells have less, see enter_template() */
-                { RLIMIT_STACK, 8 << 20 },
+                { RLIMIT_NPROC, 2 * (rlim_t)settings->max_processes + 1, 0 },
+                { RLIMIT_FSIZE, settings->max_tmp_bytes, RLIM_INFINITY },
+                { RLIMIT_CORE, 0, 0 },
+                { RLIMIT_MSGQUEUE, 0, 0 },
+                { RLIMIT_MEMLOCK, 65536, RLIM_INFINITY },
+                { RLIMIT_STACK, 8 << 20, 0 },
         };
 
         for (int i = 0; i < RLIM_NLIMITS; i++) {
@@ -342,8 +342,8 @@ static int prepare_limits(struct setup *setup)
         for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
                 struct rlimit *limit = &setup->brief.rlimits[limits[i].resource];
 
-                limit->rlim_max = MIN(limit->rlim_max, limits[i].value);
-                limit->rlim_cur = limit->rlim_max;
+                limit->rlim_cur = MIN(limit->rlim_max, limits[i].value);
+                limit->rlim_max = MIN(limit->rlim_max, MAX(limits[i].value, limits[i].template_value));
         }
         setup->brief.tmp_bytes = settings->max_tmp_bytes;
         setup->brief.tmp_files = settings->max_tmp_files;

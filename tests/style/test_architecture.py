@@ -80,7 +80,7 @@ def test_privileged_process_stays_readable_in_an_hour():
     assert {"keeper/main.c", "keeper/anchor.c", "keeper/keeper.h", "wire/packet.c", "sandbox/child.c"} <= sources
     lines = {name: code_lines(name) for name in sorted(sources)}
     print(lines, sum(lines.values()))
-    assert sum(lines.values()) < 2100, lines
+    assert sum(lines.values()) < 2150, lines
 
 
 def test_janitor_stays_tiny():
