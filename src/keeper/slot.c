@@ -108,7 +108,8 @@ static void slot_start_cell(struct keeper *keeper, struct slot *slot)
         int fds[PACKET_FDS] = { next->fds[0], next->fds[1], next->fds[2], slot->first_pidfd };
 
         memcpy(fds + FORK_FDS, slot->group.joins, sizeof slot->group.joins);
-        group_read(&slot->group, slot->used);
+        if (!slot->is_deserted) /* else nothing has been used since the last reading */
+                group_read(&slot->group, slot->used);
         if (child_tell(&keeper->templates[next->place].child, &fork_request, sizeof fork_request, fds,
                     FORK_FDS + keeper->brief->cgroups.n_trees) != 0)
                 return;
@@ -268,6 +269,7 @@ static void slot_ask_clean(struct slot *slot, bool is_deserted)
 {
         fd_closep(&slot->first_pidfd);
         slot->killed = false;
+        slot->is_deserted = is_deserted;
         slot_ask_anchor(slot, SLOT_CLEANING,
                 (struct anchor_request){ .type = ANCHOR_CLEAN, .is_deserted = is_deserted });
 }
@@ -317,7 +319,8 @@ static int slot_is_clean(
         slot->first_pidfd = fds[0];
         if (slot->state != SLOT_CLEANING)
                 return -EBADMSG;
-        r = group_restore(&slot->group); /* the last cell is gone, the next one not there yet */
+        /* The last cell is gone, the next one not there yet. */
+        r = slot->now.limit.type ? group_restore(&slot->group) : 0;
         if (r < 0)
                 return slot_fail(slot, "the limits of the settings", r);
         slot->state = SLOT_FREE;

@@ -37,6 +37,7 @@ struct slot {
         uint64_t ticket; /* the template's name for it: never used twice; the slot's index, modulo their
                             number */
         bool killed;
+        bool is_deserted;              /* the last cell left no process */
         uint64_t started_us;           /* asked to fork */
         uint64_t used[BRIEF_COUNTERS]; /* as of the last reading */
 };
