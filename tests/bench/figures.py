@@ -124,4 +124,4 @@ def deadline(seen):
 @finder
 def overload(seen):
     table = seen["overload"]
-    return Figure(table["p99"], "ms", note=f"{table['admitted']} admitted, {table['refused']} refused, server {table['rss_after']:.1f} MB")
+    return Figure(table["p99"], "ms", note=f"{table['admitted']:,} admitted, {table['refused']:,} refused, server {table['rss_after']:.1f} MB")

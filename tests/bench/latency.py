@@ -11,13 +11,7 @@ SLOW = {("typescript", "bwrap"): 3}  # a third of a second each
 def measure():
     """language → side → figures, sides in the same rounds."""
     with stage.mayfly() as mayfly, peers.fastify() as fastify:
-        sides = {}
-        for language, code in peers.SCRIPTS.items():
-            url = mayfly.upload(f"bench/{language}", language, code)
-            sides[language, "mayfly"] = url
-            sides.update({(language, name): command for name, command in peers.commands(language).items()})
-        if fastify:
-            sides["javascript", "fastify"] = fastify
+        sides = peers.sides(mayfly, fastify)
         seen = load.interleaved("latency", stage.rounds(), {side: paced(side, what) for side, what in sides.items()})
         split = {language: split_of(seen[language, "mayfly"], usage(mayfly, language)) for language in peers.SCRIPTS}
     split["fake"] = fake_split()
@@ -42,8 +36,10 @@ def figures(seen):
 
 
 def split_of(reports, used):
-    """Where the calls around the median were: the mean over rounds, so that the parts add up to `seen`."""
-    part = {name: sum(report["middle"][name] for report in reports) / len(reports) for name in reports[0]["middle"]}
+    """Where the calls around the median were: the mean over the middle half of the rounds, so that the parts add up to `seen`."""
+    ordered, quarter = sorted((report["middle"] for report in reports), key=lambda middle: middle["seen"]), len(reports) // 4
+    middle = ordered[quarter:len(ordered) - quarter]
+    part = {name: sum(each[name] for each in middle) / len(middle) for name in middle[0]}
     inside = part["queue"] + part["start"] + part["run"]
     return {
         "queue": part["queue"],
@@ -56,7 +52,7 @@ def split_of(reports, used):
 
 
 def usage(mayfly, language, calls=15):
-    """What a call used, as its own `usage` says: medians. The walls are raised and the cell is rehearsed before it counts as the call's."""
+    """What a call used, as its own `usage` says: medians. (Asking for it makes the call a little longer, so it is not asked while calls are timed.)"""
     told = [mayfly.post(f"/run/bench/{language}", input={"name": "mayfly"}, detail=True)["usage"] for _ in range(calls)]
     return {name: load.median_of(told, name) for name in ("cpu_ms", "peak_memory_bytes") if told[0][name] is not None}
 

@@ -65,6 +65,16 @@ def commands(language):
     return {name: command for name, command in found.items() if command}
 
 
+def sides(mayfly, fastify):
+    """(language, side) → what to call. mayfly's stand together, since they are held against each other too."""
+    table = {(language, "mayfly"): mayfly.upload(f"bench/{language}", language, code) for language, code in SCRIPTS.items()}
+    if fastify:
+        table["javascript", "fastify"] = fastify
+    for language in SCRIPTS:
+        table.update({(language, name): command for name, command in commands(language).items()})
+    return table
+
+
 @contextlib.contextmanager
 def fastify():
     """The same JavaScript in one long-lived process, without any isolation: what HTTP and the function alone cost. None if not installed."""

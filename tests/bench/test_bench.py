@@ -7,6 +7,7 @@ import pytest
 
 import bench
 import figures
+import latency
 import load
 import report
 
@@ -28,6 +29,14 @@ def test_a_ratio_is_of_the_same_round():
     slow, quick = ([{"ms": {"p50": ms}} for ms in all_] for all_ in ((10, 100, 30), (1, 10, 1)))
     assert load.ratio_of(slow, quick, "ms", "p50") == 10
     assert load.median_of(slow, "ms", "p50") == 30
+
+
+def test_the_parts_of_a_split_add_up_and_forget_the_worst_rounds():
+    def report_of(ms):
+        return {"middle": {"queue": 0.1 * ms, "start": 0.1 * ms, "run": 0.5 * ms, "total": 0.8 * ms, "seen": ms}}
+    split = latency.split_of([report_of(ms) for ms in (50, 1, 2, 1)], {"cpu_ms": 3})
+    assert split["seen"] == 1.5 and split["cpu_ms"] == 3
+    assert sum(split[part] for part in ("queue", "hand-over", "run", "answer", "HTTP")) == pytest.approx(1.5)
 
 
 def test_high_percentiles_are_of_all_rounds_together():

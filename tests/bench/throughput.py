@@ -11,12 +11,8 @@ SECONDS = 2.0
 def measure():
     """language → side → calls per second."""
     with stage.mayfly() as mayfly, stage.mayfly("--runtimes=fake") as fake, peers.fastify() as fastify:
-        sides = {("fake", "mayfly"): fake.upload("bench", "python", "echo"), ("fake", "bwrap"): [*peers.BWRAP, "/bin/echo", "{}"]}
-        for language, code in peers.SCRIPTS.items():
-            sides[language, "mayfly"] = mayfly.upload(f"bench/{language}", language, code)
-            sides.update({(language, name): command for name, command in peers.commands(language).items()})
-        if fastify:
-            sides["javascript", "fastify"] = fastify
+        sides = {("fake", "mayfly"): fake.upload("bench", "python", "echo"), **peers.sides(mayfly, fastify)}
+        sides["fake", "bwrap"] = [*peers.BWRAP, "/bin/echo", "{}"]
         return figures(load.interleaved("throughput", stage.rounds(0.25), {side: closed(what) for side, what in sides.items()}))
 
 
