@@ -16,6 +16,7 @@ import importlib.util
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 import traceback
@@ -93,6 +94,8 @@ def main(arguments):
     for tool in ("bwrap", "taskset"):
         if not shutil.which(tool):
             sys.exit(f"{tool} is missing: scripts/install all")
+    for ending in signal.SIGINT, signal.SIGTERM:  # what was started is stopped then too
+        signal.signal(ending, lambda number, _: sys.exit(128 + number))
     run, failed = measure_all(arguments or MEASUREMENTS)
     rows = report.table(ROWS, run["seen"])
     print(report.terminal([row for row in rows if not arguments or row[1] != report.NOT_MEASURED]))

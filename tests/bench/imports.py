@@ -8,6 +8,7 @@ import peers
 import stage
 
 IMPORT = "import numpy\n"
+WARM_S = 4  # a function that imports may get a template that has imported, once it is called
 
 
 def measure():
@@ -24,8 +25,7 @@ def measure():
             "bwrap": lambda: load.paced(peers.bwrap("python", code), 4),
             "bwrap plain": lambda: load.paced(peers.bwrap("python"), 4),
         }
-        for _ in range(5):  # a function that imports may get a template that has imported, once it is known
-            load.paced(url, 5)
+        load.client(url, "-p", 50, "-s", WARM_S, "-d", load.BODY)
         seen = load.interleaved("numpy", stage.rounds(0.5), sides)
     added = [a["ms"]["p50"] - b["ms"]["p50"] for a, b in zip(seen["numpy"], seen["plain"])]
     there = [a["ms"]["p50"] - b["ms"]["p50"] for a, b in zip(seen["bwrap"], seen["bwrap plain"])]
