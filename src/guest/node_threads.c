@@ -160,6 +160,18 @@ static bool context_waits_for_work(const ucontext_t *context)
         return context_waits(context) && (registers[REG_RAX] == SYS_futex || registers[REG_RAX] == -EINTR);
 }
 
+/* Would futex() not wait any more, for its word has changed: has somebody woken this thread? */
+static bool context_is_woken(const ucontext_t *context)
+{
+        const greg_t *registers = context->uc_mcontext.gregs;
+        long operation = registers[REG_RSI] & FUTEX_CMD_MASK;
+
+        return registers[REG_RAX] == SYS_futex &&
+               (operation == FUTEX_WAIT || operation == FUTEX_WAIT_BITSET) &&
+               __atomic_load_n((uint32_t *)registers[REG_RDI], __ATOMIC_SEQ_CST) !=
+                       (uint32_t)registers[REG_RDX];
+}
+
 /* The epoll set that it waits in; -1: in none. The call's arguments are still there. */
 static int context_epoll(const ucontext_t *context)
 {
@@ -603,12 +615,21 @@ static int64_t thread_used_us(void)
         return used.tv_sec * 1000000 + used.tv_nsec / 1000;
 }
 
+static bool helper_is_wanted(void)
+{
+        for (size_t i = 0; i < threads.n_helpers; i++) {
+                if (context_is_woken(threads.helpers[i].context))
+                        return true;
+        }
+        return thread_used_us() >= threads.used_max_us;
+}
+
 static void on_tick(int number, siginfo_t *info, void *context)
 {
         int error = errno;
 
         (void)number, (void)info;
-        if (context_waits(context) || thread_used_us() >= threads.used_max_us)
+        if (context_waits(context) || helper_is_wanted())
                 helpers_restore();
         errno = error;
 }
@@ -644,10 +665,10 @@ static void helpers_restore_now(void)
         pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-void node_threads_watch(unsigned tick_ms, unsigned used_max_us)
+void node_threads_watch(unsigned tick_us, unsigned used_max_us)
 {
-        const struct timespec tick = { .tv_sec = tick_ms / 1000,
-                .tv_nsec = (long)(tick_ms % 1000) * 1000000 };
+        const struct timespec tick = { .tv_sec = tick_us / 1000000,
+                .tv_nsec = (long)(tick_us % 1000000) * 1000 };
         const struct itimerspec ticks = { .it_interval = tick, .it_value = tick };
 
         if (threads.is_restored)
@@ -680,9 +701,9 @@ int node_threads_after_fork(void)
         return -ENOSYS;
 }
 
-void node_threads_watch(unsigned tick_ms, unsigned used_max_us)
+void node_threads_watch(unsigned tick_us, unsigned used_max_us)
 {
-        (void)tick_ms, (void)used_max_us;
+        (void)tick_us, (void)used_max_us;
 }
 
 #endif

@@ -30,4 +30,4 @@ int node_threads_after_fork(void);
  * thread waits for something or has used `used_max_us` of CPU from now on. Cheap, and nothing at all once
  * they are back.
  */
-void node_threads_watch(unsigned tick_ms, unsigned used_max_us);
+void node_threads_watch(unsigned tick_us, unsigned used_max_us);
