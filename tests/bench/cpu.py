@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 """tests/bench/cpu.py: code that computes for long, in a cell and in the interpreter as it is installed.
 
-Each script measures itself, so that neither start counts. The two sides take turns, and medians are compared: on a
-shared machine a ratio of the same minute says more than any figure. Starts a server of its own, with the flags that it is
+Each script measures itself, so that neither start counts: the time, and the CPU of all its threads. The two sides take
+turns, and medians are compared: on a shared machine a ratio of the same minute says more than any figure, and where others
+take the CPU away the ratio of CPU says more than that of time. Starts a server of its own, with the flags that it is
 given, such as --max-cpus-per-container=2; ROUNDS and URL, of a server that is there, are environment variables.
 """
 
@@ -45,7 +46,7 @@ WORK = {
     "python": {
         "calls": """
             def fib(n): return n if n < 2 else fib(n - 1) + fib(n - 2)
-            return fib(25)""",
+            return fib(27)""",
         "floats": """
             x = 0.0
             for i in range(1, 3_000_000): x += 1 / i
@@ -75,17 +76,36 @@ def indented(text, by):
     return "\n".join(" " * by + line[depth:] for line in lines)
 
 
-def script(language, body, last):
-    """Runs the body and ends with `last`, in which MS stands for the milliseconds that it took."""
-    if language == "javascript":
-        return f"const work = () => {{ {body} }}; const begin = performance.now(); work(); {last.replace('MS', 'performance.now() - begin')}"
-    return (f"import time\ndef work():\n{indented(body, 4)}\nbegin = time.perf_counter()\nwork()\n"
-            f"{last.replace('MS', '(time.perf_counter() - begin) * 1000')}")
+SCRIPT = {
+    "javascript": """
+const work = () => {{ {body} }};
+const used = process.cpuUsage(), begin = performance.now();
+work();
+const took = performance.now() - begin, {{ user, system }} = process.cpuUsage(used);
+{last}""",
+    "python": """
+import time
+def work():
+{body}
+begin, used = time.perf_counter(), time.process_time()
+work()
+took, used = time.perf_counter() - begin, time.process_time() - used
+{last}""",
+}
+# How it says what it took, in milliseconds: to stdout, and as a function.
+LAST = {
+    "javascript": ("console.log(JSON.stringify([took, (user + system) / 1000]))", "return [took, (user + system) / 1000]"),
+    "python": ("print([took * 1000, used * 1000])", "return [took * 1000, used * 1000]"),
+}
+
+
+def script(language, body, is_function):
+    return SCRIPT[language].format(body=indented(body, 4), last=LAST[language][is_function])
 
 
 def stock(language, body):
-    code = script(language, body, "console.log(MS)" if language == "javascript" else "print(MS)")
-    return float(subprocess.run(INTERPRETERS[language], input=code, capture_output=True, text=True, check=True).stdout)
+    code = script(language, body, False)
+    return json.loads(subprocess.run(INTERPRETERS[language], input=code, capture_output=True, text=True, check=True).stdout)
 
 
 def post(url, body):
@@ -97,16 +117,15 @@ def post(url, body):
 
 
 def cell(url, path):
-    return float(post(f"{url}/run/{path}", {})["data"])
+    return post(f"{url}/run/{path}", {})["data"]
 
 
 def measure(url, rounds, languages=tuple(WORK)):
-    """{language: {workload: {"stock_ms": …, "cell_ms": …, "ratio": …}}}, medians."""
+    """{language: {workload: {"stock_ms": …, "cell_ms": …, "ratio": …, and the same of CPU: "stock_cpu_ms" …}}}, medians."""
     jobs = [(language, name, body) for language in languages for name, body in WORK[language].items()]
     taken = {}
     for language, name, body in jobs:
-        code = script(language, body, "return MS")
-        post(f"{url}/upload", {"path": f"cpu-{language}-{name}", "language": language, "code": code})
+        post(f"{url}/upload", {"path": f"cpu-{language}-{name}", "language": language, "code": script(language, body, True)})
     for _ in range(rounds):
         for language, name, body in jobs:
             sides = taken.setdefault((language, name), ([], []))
@@ -114,16 +133,18 @@ def measure(url, rounds, languages=tuple(WORK)):
             sides[1].append(cell(url, f"cpu-{language}-{name}"))
     result = {language: {} for language in languages}
     for (language, name), sides in taken.items():
-        stock_ms, cell_ms = map(statistics.median, sides)
-        result[language][name] = {"stock_ms": stock_ms, "cell_ms": cell_ms, "ratio": cell_ms / stock_ms}
+        (stock_ms, stock_cpu), (cell_ms, cell_cpu) = ([statistics.median(column) for column in zip(*side)] for side in sides)
+        result[language][name] = {"stock_ms": stock_ms, "cell_ms": cell_ms, "ratio": cell_ms / stock_ms,
+                                  "stock_cpu_ms": stock_cpu, "cell_cpu_ms": cell_cpu, "cpu_ratio": cell_cpu / stock_cpu}
     return result
 
 
 def show(result):
-    print(f"{'':24}{'stock ms':>10}{'cell ms':>10}{'cell/stock':>12}")
+    print(f"{'':20}{'stock ms':>10}{'cell ms':>10}{'ratio':>8}{'stock CPU':>12}{'cell CPU':>10}{'ratio':>8}")
     for language, rows in result.items():
         for name, row in rows.items():
-            print(f"{language + ' ' + name:24}{row['stock_ms']:10.1f}{row['cell_ms']:10.1f}{row['ratio']:12.2f}", flush=True)
+            print(f"{language + ' ' + name:20}{row['stock_ms']:10.1f}{row['cell_ms']:10.1f}{row['ratio']:8.2f}"
+                  f"{row['stock_cpu_ms']:12.1f}{row['cell_cpu_ms']:10.1f}{row['cpu_ratio']:8.2f}", flush=True)
 
 
 def own_server(directory, flags):
