@@ -245,7 +245,7 @@ def serve_call(mode, source, cache, event_text):
     cell = getpid()  # a script that forks comes back in its children, too
     try:
         source_text = script.decode_script(source)
-        if mode == guest.CHECK:
+        if mode != guest.RUN:
             return guest.COMPILED, code.check_code(source_text, warm_modules), 0
         codes = code.load_code(cache) or script.compile_script(source_text)
     except Exception as error:

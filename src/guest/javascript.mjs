@@ -23,18 +23,22 @@ const sourceTextOf = Function.prototype.toString;
 
 /** GUEST_RUN: {kind, body} of the frame that ends the call, or null if the script returned nothing. */
 export async function run({ language, code, map, cache, memory, input }) {
-  const isTypeScript = language === addon.GUEST_TYPESCRIPT;
-  const source = makeSource(code, isTypeScript ? 'function.ts' : 'function.js', isTypeScript ? map : null);
+  const source = sourceOf({ language, code, map });
   const compiled = restore(source, cache) ?? compile(source);
   if (memory) addon.fitHeap(memory); // flags change with it, and with other flags V8 would not take the cache
-  if (isTypeScript) mapStacks(source.fileName, source.place);
+  if (language === addon.GUEST_TYPESCRIPT) mapStacks(source.fileName, source.place);
   const value = await evaluate(compiled, parseInput(input));
   return value === undefined ? null : { kind: addon.FRAME_RESULT, body: stringifyResult(value) };
 }
 
-/** GUEST_CHECK: throws ScriptSyntaxError if run() would. */
-export async function check({ code }) {
-  return compiledFrame({ cache: checkSource(makeSource(code, 'function.js', null)) });
+/** GUEST_CHECK, GUEST_COMPILE: throws ScriptSyntaxError if run() would. */
+export async function check(call) {
+  return compiledFrame({ cache: checkSource(sourceOf(call)) });
+}
+
+function sourceOf({ language, code, map }) {
+  const isTypeScript = language === addon.GUEST_TYPESCRIPT;
+  return makeSource(code, isTypeScript ? 'function.ts' : 'function.js', isTypeScript ? map : null);
 }
 
 /** A script and the way from its positions to those of the author's text. */

@@ -6,7 +6,7 @@ import { check, run } from './javascript.mjs';
 import { describe } from './report.mjs';
 import { selfTestJavaScript } from './selftest.mjs';
 
-export const actions = { [addon.GUEST_RUN]: run, [addon.GUEST_CHECK]: check };
+export const actions = { [addon.GUEST_RUN]: run, [addon.GUEST_CHECK]: check, [addon.GUEST_COMPILE]: check };
 export const selfTest = selfTestJavaScript;
 
 const ROUNDS = 4;

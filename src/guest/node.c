@@ -577,6 +577,7 @@ static const struct {
         { "FRAME_COMPILED", FRAME_COMPILED },
         { "GUEST_RUN", GUEST_RUN },
         { "GUEST_CHECK", GUEST_CHECK },
+        { "GUEST_COMPILE", GUEST_COMPILE },
         { "GUEST_JAVASCRIPT", GUEST_JAVASCRIPT },
         { "GUEST_TYPESCRIPT", GUEST_TYPESCRIPT },
 };

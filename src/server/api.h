@@ -15,6 +15,7 @@ struct exchange;
 struct functions;
 struct import_sets;
 struct languages;
+struct recompiler;
 struct records;
 struct settings;
 
@@ -25,6 +26,7 @@ struct api {
         struct functions *functions;
         struct calls *calls;
         struct records *records;
+        struct recompiler *recompiler;
         struct cells *cells;
         struct import_sets *sets;
         struct list exchanges; /* not answered yet */

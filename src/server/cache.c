@@ -159,6 +159,12 @@ static struct cache_entry *cache_add(struct cache *cache, struct list *bucket, s
         return entry;
 }
 
+static void cache_trim(struct cache *cache)
+{
+        while (cache->size > cache->limit)
+                cache_drop(cache, container_of(cache->uses.previous, struct cache_entry, use));
+}
+
 void cache_put(struct cache *cache, struct script *script, bool is_latest)
 {
         struct list *bucket = cache_bucket_of(cache, script);
@@ -171,8 +177,19 @@ void cache_put(struct cache *cache, struct script *script, bool is_latest)
                 return;
         entry->is_latest |= marked;
         cache_touch(cache, entry);
-        while (cache->size > cache->limit)
-                cache_drop(cache, container_of(cache->uses.previous, struct cache_entry, use));
+        cache_trim(cache);
+}
+
+void cache_weigh(struct cache *cache, const struct script *script)
+{
+        struct cache_entry *entry = cache_known(cache_bucket_of(cache, script), script);
+
+        if (!entry || entry->script != script)
+                return; /* it has left, and perhaps come back as another */
+        cache->size -= entry->size;
+        entry->size = sizeof *entry + script_size(script);
+        cache->size += entry->size;
+        cache_trim(cache);
 }
 
 size_t cache_size(const struct cache *cache)

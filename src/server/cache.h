@@ -20,6 +20,9 @@ struct cache *cache_free(struct cache *cache);
  * when memory is out: a cache may forget. is_latest: no later version of its path exists. */
 void cache_put(struct cache *cache, struct script *script, bool is_latest);
 
+/* The script has grown, or shrunk. */
+void cache_weigh(struct cache *cache, const struct script *script);
+
 /* The version of a function, or its latest (version 0); NULL if it is not here. The caller takes its own
  * reference if it keeps the script. */
 struct script *cache_find(struct cache *cache, const char *path, uint64_t version);

@@ -407,14 +407,15 @@ static int call_hand_over(struct call *call)
 {
         const struct script *script = call->task.script;
         enum guest_mode leg = call_leg(call);
-        bool runs = leg == GUEST_RUN;
-        const struct store_bytes *code = runs && script->compiled.data ? &script->compiled : &script->code;
+        bool runs = leg == GUEST_RUN, is_ready = leg != GUEST_CHECK;
+        const struct store_bytes *code =
+                is_ready && script->compiled.data ? &script->compiled : &script->code;
         bool has_cache = runs && script_cache_fits(script, call_build(call));
         struct frame_call frame = {
                 .mode = leg,
                 .language = script->language,
                 .code_length = (uint32_t)code->length,
-                .map_length = runs ? (uint32_t)script->map.length : 0,
+                .map_length = is_ready ? (uint32_t)script->map.length : 0,
                 .cache_length = has_cache ? (uint32_t)script->cache.length : 0,
                 .input_length = runs ? (uint32_t)call->task.input_length : 0,
                 .memory_bytes = runs ? call_memory(call) : 0,
@@ -739,6 +740,12 @@ struct calls *calls_free(struct calls *calls)
 unsigned calls_retry_after_s(const struct calls *calls)
 {
         return queue_retry_after_s(calls->queue);
+}
+
+bool calls_have_room(const struct calls *calls)
+{
+        return queue_waiting(calls->queue) == 0 &&
+               queue_running(calls->queue) < calls->settings->max_containers;
 }
 
 size_t calls_open(const struct calls *calls)

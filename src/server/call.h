@@ -38,7 +38,7 @@ struct call_task {
 enum call_ending {
         CALL_RETURNED,  /* body: one JSON value */
         CALL_ENDED,     /* it returned nothing, or exited with 0 */
-        CALL_CHECKED,   /* GUEST_CHECK: no fault; TypeScript is compiled now */
+        CALL_CHECKED,   /* not of GUEST_RUN: no fault; the script has what the check made */
         CALL_SYNTAX,    /* body: a JSON object, the fault */
         CALL_FAILED,    /* body: a JSON object, what the script threw */
         CALL_TOO_DEEP,  /* it returned JSON nested too deep */
@@ -89,6 +89,9 @@ struct calls *calls_new(struct event_base *base, struct cells *cells, struct imp
 struct calls *calls_free(struct calls *calls);
 /* Calls that have not ended yet. */
 size_t calls_open(const struct calls *calls);
+
+/* A place is free, and nobody waits for one. */
+bool calls_have_room(const struct calls *calls);
 
 /* When somebody who was not served may try again; 1 to 60. */
 unsigned calls_retry_after_s(const struct calls *calls);

@@ -1,7 +1,7 @@
 /*
- * Three kinds of job go to the store thread: load, upload, check. Each carries copies or references of what
- * it needs, so the thread never touches the cache, and the loop never touches the store. The thread works in
- * order: a load that was asked for before an upload also comes back before it.
+ * Four kinds of job go to the store thread: load, upload, keep_cache, check. Each carries copies or
+ * references of what it needs, so the thread never touches the cache, and the loop never touches the store.
+ * The thread works in order: a load that was asked for before an upload also comes back before it.
  */
 
 #include "server/functions.h"
@@ -37,7 +37,7 @@ struct function_job {
         struct functions *functions;
         functions_done *done;
         void *context;
-        struct script *script; /* upload */
+        struct script *script; /* upload, keep_cache */
         struct bytes limits;   /* upload: the script's, as text */
         char *path;            /* load */
         uint64_t version;      /* load: asked for, 0 is the latest; upload: given */
@@ -246,26 +246,32 @@ static uint64_t clock_date_ms(void)
         return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-static void upload_work(struct store_job *base, struct store *store)
+/* As the store keeps it; its strings stay the script's, and `seal`. */
+static struct store_version script_version(const struct script *script, char seal[SEAL_MAX])
 {
-        struct function_job *job = container_of(base, struct function_job, job);
-        const struct script *script = job->script;
-        struct store_version version = {
-                .path = script->path,
+        struct store_version version = { .path = script->path,
+                .version = script->version,
                 .language = (char *)language_name(script->language),
                 .code = script->code,
                 .compiled = script->compiled,
                 .map = script->map,
-                .limits = { .data = job->limits.data, .length = job->limits.length },
                 .cache = script->cache,
-                .imports = { .data = script->imports, .length = strlen(script->imports) },
-        };
-        char seal[SEAL_MAX];
+                .imports = { .data = script->imports, .length = strlen(script->imports) } };
 
         if (script->cache_for) {
                 seal_write(&version, script->cache_for, seal);
                 version.cache_for = (struct store_bytes){ .data = seal, .length = strlen(seal) };
         }
+        return version;
+}
+
+static void upload_work(struct store_job *base, struct store *store)
+{
+        struct function_job *job = container_of(base, struct function_job, job);
+        char seal[SEAL_MAX];
+        struct store_version version = script_version(job->script, seal);
+
+        version.limits = (struct store_bytes){ .data = job->limits.data, .length = job->limits.length };
         job->r = store_put(store, &version, clock_date_ms(), &job->version);
         function_job_keep_reason(job, store);
 }
@@ -294,6 +300,36 @@ int functions_upload(struct functions *functions, struct script *script, functio
         }
         job->script = script_ref(script);
         function_job_give(job, upload_work, upload_done);
+        return 0;
+}
+
+static void keep_cache_work(struct store_job *base, struct store *store)
+{
+        struct function_job *job = container_of(base, struct function_job, job);
+        char seal[SEAL_MAX];
+        const struct store_version version = script_version(job->script, seal);
+
+        job->r = store_put_cache(store, &version);
+        function_job_keep_reason(job, store);
+}
+
+static void keep_cache_done(struct store_job *base)
+{
+        struct function_job *job = container_of(base, struct function_job, job);
+
+        cache_weigh(job->functions->cache, job->script);
+        function_job_finish(job, job->script);
+}
+
+int functions_keep_cache(
+        struct functions *functions, struct script *script, functions_done *done, void *context)
+{
+        struct function_job *job = function_job_new(functions, done, context);
+
+        if (!job)
+                return error_trace(-ENOMEM);
+        job->script = script_ref(script);
+        function_job_give(job, keep_cache_work, keep_cache_done);
         return 0;
 }
 

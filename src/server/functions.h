@@ -47,6 +47,11 @@ int functions_load(
  * script->version once it is on stable storage. 0 or -ENOMEM (done is not called then). */
 int functions_upload(struct functions *functions, struct script *script, functions_done *done, void *context);
 
+/* Keeps the compiled code that script has by now, and what it imports, with its version. 0 or -ENOMEM (done
+ * is not called then). */
+int functions_keep_cache(
+        struct functions *functions, struct script *script, functions_done *done, void *context);
+
 /* TypeScript of /run-now that was compiled before. */
 struct script *functions_find_compiled(struct functions *functions, const char *code, size_t code_length);
 void functions_keep_compiled(struct functions *functions, struct script *script);

@@ -30,6 +30,7 @@
 #include "server/import_sets.h"
 #include "server/keeper_link.h"
 #include "server/language.h"
+#include "server/recompile.h"
 #include "server/record.h"
 #include "store/store.h"
 
@@ -47,6 +48,7 @@ struct server {
         struct import_sets *sets;
         struct calls *calls;
         struct records *records;
+        struct recompiler *recompiler;
         struct api api;
         struct http_server *http;
         struct event drain_timer;
@@ -114,6 +116,7 @@ static void server_on_drain(void *context)
         api_drain(&server->api);
         cells_drain(server->cells);
         import_sets_drain(server->sets);
+        recompiler_drain(server->recompiler);
         http_server_drain(server->http);
         server_drain_look(-1, 0, server);
 }
@@ -214,6 +217,13 @@ static int server_open_calls(struct server *server)
                 calls_new(server->base, server->cells, server->sets, &server->settings, &server->languages);
         if (!server->calls)
                 return -ENOMEM;
+        server->recompiler = recompiler_new(&(struct recompiler_needs){ .base = server->base,
+                .calls = server->calls,
+                .cells = server->cells,
+                .functions = server->functions,
+                .languages = &server->languages });
+        if (!server->recompiler)
+                return -ENOMEM;
         return records_new(
                 server->base, server->calls, server->functions, &server->settings, &server->records);
 }
@@ -238,6 +248,7 @@ static int server_open_http(struct server *server)
                 .functions = server->functions,
                 .calls = server->calls,
                 .records = server->records,
+                .recompiler = server->recompiler,
                 .cells = server->cells,
                 .sets = server->sets };
         api_init(&server->api);
@@ -264,6 +275,7 @@ static const struct server_step {
 static void server_deinit(struct server *server)
 {
         functions_free(server->functions);
+        recompiler_free(server->recompiler);
         calls_free(server->calls);
         import_sets_free(server->sets);
         cells_free(server->cells);

@@ -12,6 +12,7 @@
 #include "server/exchange.h"
 #include "server/functions.h"
 #include "server/language.h"
+#include "server/recompile.h"
 #include "server/record.h"
 
 /* --- the call, and who waits for it --- */
@@ -176,6 +177,7 @@ static void run_script(struct exchange *exchange, struct script *script)
         }
         exchange->script = script_ref(script);
         exchange->limits = script->limits;
+        recompiler_look(exchange->api->recompiler, script);
         run_call(exchange, script->path, true);
 }
 

@@ -141,6 +141,7 @@ int script_set_cache(struct script *script, const char *cache, size_t length, co
         free(script->cache_for);
         script->cache = bytes;
         script->cache_for = name;
+        script->was_recompiled = false;
         return 0;
 }
 

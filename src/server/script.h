@@ -24,12 +24,14 @@ struct script {
         struct store_bytes compiled; /* TypeScript once compiled; data is NULL before */
         struct store_bytes map;
         /* Python: the modules that it imports at its top level, as its check cell said: dotted names, sorted,
-         * each once, a blank between two. Never NULL; "" for none. */
+         * each once, a blank between two. Never NULL; "" for none. May change when another build checks it.
+         */
         char *imports;
         /* Compiled code, for the cells of this script alone; opaque. cache_for: the version of the runtime
          * that made it, or that made none; NULL: none was asked. */
         struct store_bytes cache;
         char *cache_for;
+        bool was_recompiled;  /* see recompile.c */
         struct limits limits; /* of a version. Those of /run-now are its call's: equal code shares a script */
 };
 

@@ -140,7 +140,7 @@ int verdict_of_frame(struct script *script, enum guest_mode leg, const struct ce
         struct verdict *ret_verdict)
 {
         for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-                if (rows[i].kind == notice->frame && (leg == GUEST_CHECK ? rows[i].check : rows[i].run))
+                if (rows[i].kind == notice->frame && (leg == GUEST_RUN ? rows[i].run : rows[i].check))
                         return rows[i].step(script, notice, ret_verdict);
         }
         return -EBADMSG;

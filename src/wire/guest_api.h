@@ -31,8 +31,9 @@ struct frame_header {
 };
 
 enum guest_mode {
-        GUEST_RUN = 1,   /* run the script */
-        GUEST_CHECK = 2, /* parse it, TypeScript: compile it; answered by FRAME_COMPILED or FRAME_NOTHING */
+        GUEST_RUN = 1,     /* run the script */
+        GUEST_CHECK = 2,   /* parse it, TypeScript: compile it; answered by FRAME_COMPILED or FRAME_NOTHING */
+        GUEST_COMPILE = 3, /* check what GUEST_RUN would be given; FRAME_COMPILED has no code and no map */
 };
 
 enum guest_language { GUEST_JAVASCRIPT = 1, GUEST_TYPESCRIPT = 2, GUEST_PYTHON = 3 };

@@ -270,7 +270,7 @@ static void call_run(const struct guest_call *call)
         for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
                 if (strcmp(commands[i].word, code) != 0)
                         continue;
-                if (call->mode == GUEST_CHECK) {
+                if (call->mode != GUEST_RUN) {
                         guest_send(FRAME_NOTHING, NULL, 0);
                         guest_exit(0);
                 }

@@ -14,7 +14,7 @@
 
 struct played_call {
         struct frame_call frame;
-        char *code, *map, *input;
+        char *code, *map, *cache, *input;
 };
 
 static struct keeper_play *playing;
@@ -230,6 +230,28 @@ static void do_compiled(const struct played_call *call, const char *argument)
         cell_frame(FRAME_COMPILED, &lengths, sizeof lengths);
 }
 
+/* A check makes this of the script... */
+static void do_make(const struct played_call *call, const char *argument)
+{
+        struct frame_compiled lengths = { .cache_length = (uint32_t)strlen(argument) };
+
+        (void)call;
+        cell_header(FRAME_COMPILED, (uint32_t)sizeof lengths + lengths.cache_length);
+        cell_write(GUEST_CHANNEL_FD, &lengths, sizeof lengths);
+        cell_write(GUEST_CHANNEL_FD, argument, lengths.cache_length);
+        _exit(0);
+}
+
+/* ... and its run tells whether it got that. */
+static void do_made(const struct played_call *call, const char *argument)
+{
+        (void)argument;
+        if (call->frame.cache_length > 0)
+                cell_frame(FRAME_RESULT, call->cache, call->frame.cache_length);
+        else
+                cell_header(FRAME_NOTHING, 0);
+}
+
 static void do_close(const struct played_call *call, const char *argument)
 {
         (void)call, (void)argument;
@@ -298,6 +320,8 @@ static const struct command {
         { "long", do_long },
         { "deep", do_deep },
         { "compiled", do_compiled },
+        { "make", do_make },
+        { "made", do_made },
         { "close", do_close },
         { "exit", do_exit },
         { "limit", do_limit },
@@ -335,7 +359,7 @@ static void cell_check(const struct played_call *call)
 
         if (check) {
                 cell_run(call, check + strlen("check "));
-        } else if (call->frame.language == GUEST_TYPESCRIPT) {
+        } else if (call->frame.language == GUEST_TYPESCRIPT && call->frame.mode == GUEST_CHECK) {
                 struct frame_compiled lengths = { .code_length = call->frame.code_length + 9,
                         .map_length = 2 };
 
@@ -388,10 +412,11 @@ void cell_double_main(struct keeper_play *play)
         cell_read(GUEST_CHANNEL_FD, &call.frame, sizeof call.frame);
         call.code = cell_read_text(call.frame.code_length);
         call.map = cell_read_text(call.frame.map_length);
+        call.cache = cell_read_text(call.frame.cache_length);
         call.input = cell_read_text(call.frame.input_length);
         if (play->garbage)
                 cell_garbage(play->garbage++);
-        if (call.frame.mode == GUEST_CHECK)
+        if (call.frame.mode != GUEST_RUN)
                 cell_check(&call);
         else if (call.frame.language == GUEST_TYPESCRIPT && call.frame.map_length != 2)
                 _exit(96);

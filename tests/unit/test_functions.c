@@ -315,6 +315,81 @@ static void test_a_damaged_row_is_not_run_without_its_limits(void **state)
         }
 }
 
+static void expect_kept(
+        const struct script *found, const char *cache, const char *cache_for, const char *imports)
+{
+        if (cache)
+                assert_string_equal(found->cache.data, cache);
+        else
+                assert_null(found->cache.data);
+        if (cache_for)
+                assert_string_equal(found->cache_for, cache_for);
+        else
+                assert_null(found->cache_for);
+        assert_string_equal(found->imports, imports);
+}
+
+static void test_compiled_code_is_found_again_unless_its_seal_is_broken(void **state)
+{
+        static const char *const damages[] = {
+                "UPDATE function_version SET cache = CAST('codf' AS BLOB)",
+                "UPDATE function_version SET cache = NULL",
+                "UPDATE function_version SET code = CAST('other' AS BLOB)",
+                "UPDATE function_version SET cache_for = 'CPython 3'",
+                "UPDATE function_version SET cache_for = ''",
+                "UPDATE function_version SET cache_for = NULL",
+                "UPDATE function_version SET cache_for = cache_for || '0'",
+        };
+        struct shop *shop = *state;
+        struct script *made;
+
+        upload(shop, "a", (struct limits){ 0 });
+        shop_restart(shop, &settings);
+        load(shop, "a", 0);
+        made = functions_find(shop->functions, "a", 0);
+        expect_kept(made, NULL, NULL, "");
+        for (size_t i = 0; i < ARRAY_SIZE(damages); i++) {
+                assert_int_equal(script_set_imports(made, "json", 4), 0);
+                assert_int_equal(script_set_cache(made, "code", 4, "CPython 3 #1"), 0);
+                assert_int_equal(functions_keep_cache(shop->functions, made, tell, shop), 0);
+                event_base_dispatch(shop->base);
+                assert_int_equal(shop->r, 0);
+                shop_restart(shop, &settings);
+                load(shop, "a", 0);
+                expect_kept(functions_find(shop->functions, "a", 0), "code", "CPython 3 #1", "json");
+
+                spoil(shop, damages[i]);
+                shop_restart(shop, &settings);
+                load(shop, "a", 0);
+                assert_int_equal(shop->r, 0);
+                made = functions_find(shop->functions, "a", 0);
+                expect_kept(made, NULL, NULL, "json");
+        }
+}
+
+static void test_the_cache_counts_compiled_code(void **state)
+{
+        struct cache *cache = cache_new(10000);
+        struct script *grown = script("a", 1, 1000), *other = script("a", 1, 1000);
+        size_t before;
+
+        (void)state;
+        cache_put(cache, grown, true);
+        before = cache_size(cache);
+        assert_int_equal(script_set_cache(grown, "0123456789", 10, "x"), 0);
+        cache_weigh(cache, other); /* not the one that is here */
+        assert_int_equal(cache_size(cache), before);
+        cache_weigh(cache, grown);
+        assert_int_equal(cache_size(cache), before + 10);
+        free(grown->cache.data);
+        grown->cache = (struct store_bytes){ .data = calloc(1, 20000), .length = 20000 };
+        cache_weigh(cache, grown);
+        assert_int_equal(cache_size(cache), 0);
+        script_unref(grown);
+        script_unref(other);
+        cache_free(cache);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -323,12 +398,15 @@ int main(void)
                 cmocka_unit_test(test_the_cache_has_a_bound),
                 cmocka_unit_test(test_the_cache_knows_code),
                 cmocka_unit_test(test_imports_have_one_form),
+                cmocka_unit_test(test_the_cache_counts_compiled_code),
                 cmocka_unit_test_setup_teardown(
                         test_uploads_are_found_in_memory_and_in_the_store, shop_setup, shop_teardown),
                 cmocka_unit_test_setup_teardown(
                         test_each_version_keeps_its_limits, shop_setup, shop_teardown),
                 cmocka_unit_test_setup_teardown(
                         test_a_damaged_row_is_not_run_without_its_limits, shop_setup, shop_teardown),
+                cmocka_unit_test_setup_teardown(test_compiled_code_is_found_again_unless_its_seal_is_broken,
+                        shop_setup, shop_teardown),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

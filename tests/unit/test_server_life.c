@@ -241,6 +241,78 @@ static void test_known_functions_run_while_the_store_fails(void **state)
         stage_close(&stage);
 }
 
+static void store_change(struct stage *stage, const char *statement)
+{
+        char file[96];
+        sqlite3 *db;
+
+        snprintf(file, sizeof file, "%s/mayfly.db", stage->directory);
+        assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, statement, NULL, NULL, NULL), SQLITE_OK);
+        sqlite3_close(db);
+        stage_restart(stage);
+        assert_true(comes_true(stage_is_ready, stage));
+}
+
+static int started;
+
+static bool two_started(struct stage *stage)
+{
+        return stage->play->started[RUNTIME_PYTHON] == started + 2;
+}
+
+static void test_compiled_code_is_made_anew_for_another_interpreter(void **state)
+{
+        static const char made[] = "{\"data\":12,\"type\":\"number\"}",
+                          none[] = "{\"data\":null,\"type\":\"json\"}";
+        struct stage stage;
+
+        (void)state;
+        stage_open(&stage, "SPARE_CELLS=0");
+        assert_true(comes_true(stage_is_ready, &stage));
+        stage_upload(&stage, "a", "python", "check make 12\\nmade");
+        expect(stage_run_stored(&stage, "a", "{}"), 200, made);
+        stage_restart(&stage);
+        assert_true(comes_true(stage_is_ready, &stage));
+        expect(stage_run_stored(&stage, "a", "{}"), 200, made);
+
+        store_change(
+                &stage, "UPDATE function_version SET cache_for = 'CPython 3.old ' || substr(cache_for, -16)");
+        for (int i = 0; i < 2; i++) {
+                started = stage.play->started[RUNTIME_PYTHON];
+                expect(stage_run_stored(&stage, "a", "{}"), 200, i == 0 ? none : made);
+                if (i == 0)
+                        assert_true(comes_true(two_started, &stage));
+                usleep(300000);
+                assert_int_equal(stage.play->started[RUNTIME_PYTHON], started + (i == 0 ? 2 : 1));
+        }
+        stage_restart(&stage); /* it was kept */
+        assert_true(comes_true(stage_is_ready, &stage));
+        expect(stage_run_stored(&stage, "a", "{}"), 200, made);
+        stage_close(&stage);
+}
+
+static void test_a_check_without_an_answer_is_not_tried_again(void **state)
+{
+        struct stage stage;
+
+        (void)state;
+        stage_open(&stage, "SPARE_CELLS=0");
+        assert_true(comes_true(stage_is_ready, &stage));
+        stage_upload(&stage, "a", "python", "result 1");
+        store_change(&stage, "UPDATE function_version SET cache_for = NULL, code = CAST('check exit 3' || "
+                             "char(10) || 'result 1' AS BLOB)");
+        for (int i = 0; i < 3; i++) {
+                started = stage.play->started[RUNTIME_PYTHON];
+                expect(stage_run_stored(&stage, "a", "{}"), 200, "{\"data\":1,\"type\":\"number\"}");
+                if (i == 0)
+                        assert_true(comes_true(two_started, &stage));
+                usleep(300000);
+                assert_int_equal(stage.play->started[RUNTIME_PYTHON], started + (i == 0 ? 2 : 1));
+        }
+        stage_close(&stage);
+}
+
 static void test_draining_finishes_what_runs(void **state)
 {
         struct stage stage;
@@ -305,6 +377,8 @@ int main(void)
                 cmocka_unit_test(test_a_spare_that_died_costs_no_call),
                 cmocka_unit_test(test_cells_that_never_live),
                 cmocka_unit_test(test_known_functions_run_while_the_store_fails),
+                cmocka_unit_test(test_compiled_code_is_made_anew_for_another_interpreter),
+                cmocka_unit_test(test_a_check_without_an_answer_is_not_tried_again),
                 cmocka_unit_test(test_draining_finishes_what_runs),
                 cmocka_unit_test(test_draining_has_an_end),
                 cmocka_unit_test(test_without_a_keeper_the_server_exits),
