@@ -52,13 +52,23 @@ export function makeSource(code, fileName, map) {
 
 /** The cache of its code; throws ScriptSyntaxError if it does not parse. */
 export function checkSource(source) {
-  const compiled = eagerly(() => compile(source));
+  const compiled = compileAll(source);
   try {
     new AsyncFunction(compiled.body); // unlike the wrapper below, it cannot be closed from inside
   } catch (error) {
     throw unbalanced(source, error.message);
   }
   return packCode(compiled);
+}
+
+/** Functions nested too deep to be compiled at once are compiled as V8 comes to them. */
+function compileAll(source) {
+  try {
+    return eagerly(() => compile(source));
+  } catch (error) {
+    if (error instanceof RangeError) return compile(source);
+    throw error;
+  }
 }
 
 async function evaluate({ source, script, body, rewritten }, event) {

@@ -16,6 +16,7 @@ import mayfly_script as script
 
 _IMPORTS_MAX, _IMPORTS_MAX_BYTES = 32, 1024  # as in server/script.h
 _CACHE_PER_BYTE, _CACHE_EXTRA = 8, 65536  # folded constants can be hundreds of times as long as their source
+_TRIES = ast.Try, getattr(ast, "TryStar", ast.Try)  # `except*` is 3.11's
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
 
 
@@ -74,5 +75,5 @@ def _imports(body):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module != "__future__":
             yield node.module
-        elif isinstance(node, ast.Try):
+        elif isinstance(node, _TRIES):
             yield from _imports(node.body)

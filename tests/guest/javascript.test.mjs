@@ -341,6 +341,13 @@ describe('what a check has kept', { concurrency: 2 }, () => {
       assert.equal(await runKept('return 1', 'return 2', (cache) => cache.subarray(0, length)), 1);
     }
   });
+  test('is less if V8 cannot compile all at once', async () => {
+    for (const depth of [600, 800, 900, 1000]) {
+      const code = `const f = ${'() => '.repeat(depth)} 1; return 1`;
+      const [checked, ran] = [await check(code), await run(code)];
+      assert.equal(checked.kind === 'FRAME_COMPILED', ran.kind === 'FRAME_RESULT', `${depth} deep`);
+    }
+  });
   test('is what the template sends', async () => {
     const { bytes } = await check('return 2');
     assert.deepEqual(
