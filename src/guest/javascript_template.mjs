@@ -10,8 +10,8 @@ export const actions = { [addon.GUEST_RUN]: run, [addon.GUEST_CHECK]: check, [ad
 export const selfTest = selfTestJavaScript;
 
 const ROUNDS = 4;
-const MODULES =
-  'assert buffer crypto events fs/promises os path stream string_decoder timers/promises url util';
+const MODULES = `assert buffer child_process crypto dns events fs/promises http https os path perf_hooks readline/promises stream
+stream/web string_decoder timers/promises url util zlib`.split(/\s/);
 
 // What most scripts touch. None of it may keep a random number, a timer or a handle: all cells inherit it.
 const USUAL = `
@@ -45,7 +45,7 @@ let sampleCache;
 
 /** Before the first fork: whatever a call needs is compiled, and modules are loaded. */
 export async function warmTemplate() {
-  for (const name of MODULES.split(' ')) await import(`node:${name}`);
+  for (const name of MODULES) await import(`node:${name}`);
   for (let i = 0; i < ROUNDS; i++) {
     for (const code of [USUAL, MODULE, TRIVIAL, BROKEN]) await call(code);
     await call('return (');
