@@ -44,6 +44,7 @@ register_at_fork(
 )
 template = os.getpid()
 warm_modules = set()  # what a check need not name as a script's imports
+set_modules = []  # what an import set has beyond that
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
@@ -77,8 +78,6 @@ print(end="")
 return {"note": f"hello {name}", "list": [double(n) for n in range(3)]}
 """
 WARM_EVENT = b'{"name": "world"}'
-WARM_TEXT = script.decode_script(WARM_SCRIPT)
-WARM_CODE = code.dump_code(script.compile_script(WARM_TEXT), WARM_TEXT)
 
 
 # In the template
@@ -91,15 +90,16 @@ def warm_up():
         except ImportError:  # distributions leave parts of the library out
             pass
     open_streams()
-    for _ in range(REHEARSALS):
-        rehearse(b"")
-        rehearse(WARM_CODE)
     sys.path.remove(HERE)
     sys.path_importer_cache.pop(HERE, None)
     if len(sys.argv) > 1:
         import_set(os.pread(int(sys.argv[1]), NAMES_MAX, 0).decode().split())
         os.close(int(sys.argv[1]))
     prepare_cells()
+    make_sample()
+    for _ in range(REHEARSALS):
+        rehearse(b"")
+        rehearse(sample_code)
     sys.path.insert(0, script.DIRECTORY)  # as `python3 function.py` has it
     sys.argv = [script.FILE]
     os.register_at_fork = register_at_fork
@@ -118,13 +118,12 @@ def import_set(names):
     said = os.memfd_create("said")
     os.dup2(said, 1)
     os.dup2(said, 2)
-    found = 0
     for name in names:
         try:
             # A `__main__` is a program: importing it would run it.
             if "__main__" not in name and importlib.util.find_spec(name.partition(".")[0]):
                 importlib.import_module(name)
-                found += 1
+                set_modules.append(name)
         except BaseException:  # SystemExit too
             pass
     flush_streams()
@@ -133,7 +132,7 @@ def import_set(names):
         os.close(descriptor)
     size = os.fstat(said).st_size
     os.close(said)
-    if not found:
+    if not set_modules:
         give_up("can be imported by none of its names")
     if size > 0:
         give_up("prints when it is imported")
@@ -167,10 +166,19 @@ def open_streams():
         os.close(end)
 
 
+def make_sample():
+    """A call as most of this template's are: what cells rehearse, and what shows which memory calls use."""
+    global sample_source, sample_code
+    imports = "".join(f"import {name}\n" for name in set_modules)
+    sample_source = imports.encode() + WARM_SCRIPT
+    text = script.decode_script(sample_source)
+    sample_code = code.dump_code(script.compile_script(text), text)
+
+
 def rehearse(compiled):
     """Walks the way of a call. In a waiting cell this maps the memory that the call would otherwise map page
     by page, which takes most of a short call's time. The call's own module replaces this one."""
-    serve_call(guest.RUN, WARM_SCRIPT, compiled, WARM_EVENT)
+    serve_call(guest.RUN, sample_source, compiled, WARM_EVENT)
     run_exit_handlers()
     flush_streams()
     del sys.modules["__main__"]
@@ -317,7 +325,7 @@ def flush_streams():
 def run_cell():
     ready_cell()
     if not guest.has_call(SPARE_AFTER_MS):  # a spare: what it readies now, its call need not wait for
-        rehearse(WARM_CODE)
+        rehearse(sample_code)
     mode, _, source, cache, event_text = guest.receive()
     cell = getpid()
     kind, body, status = serve_call(mode, source, cache, event_text)
@@ -339,7 +347,7 @@ def send_word(kind, body):
 
 def main():
     warm_up()
-    if guest.serve(code.STAMP, WARM_SCRIPT, WARM_CODE, WARM_EVENT) == "cell":
+    if guest.serve(code.STAMP, sample_source, sample_code, WARM_EVENT) == "cell":
         run_cell()
     ready_cell()
     guest.exit(selftest.run())
