@@ -252,6 +252,17 @@ static void do_made(const struct played_call *call, const char *argument)
                 cell_header(FRAME_NOTHING, 0);
 }
 
+/* The modules that a check finds. */
+static void do_imports(const struct played_call *call, const char *argument)
+{
+        struct frame_compiled lengths = { .imports_length = (uint32_t)strlen(argument) };
+
+        (void)call;
+        cell_header(FRAME_COMPILED, (uint32_t)sizeof lengths + lengths.imports_length);
+        cell_write(GUEST_CHANNEL_FD, &lengths, sizeof lengths);
+        cell_write(GUEST_CHANNEL_FD, argument, lengths.imports_length);
+}
+
 static void do_close(const struct played_call *call, const char *argument)
 {
         (void)call, (void)argument;
@@ -322,6 +333,7 @@ static const struct command {
         { "compiled", do_compiled },
         { "make", do_make },
         { "made", do_made },
+        { "imports", do_imports },
         { "close", do_close },
         { "exit", do_exit },
         { "limit", do_limit },

@@ -60,10 +60,12 @@ static void double_start(struct keeper_double *keeper, const struct keeper_start
 {
         struct keeper_play *play = keeper->play;
 
-        play->started[MIN(start->place, RUNTIME_COUNT - 1u)]++;
-        if (play->refuse) {
+        bool at_set = start->place >= RUNTIME_COUNT, lose = at_set && play->sets_lose;
+
+        play->started[start->place]++;
+        if (play->refuse || lose || (at_set && play->sets_refuse)) {
                 struct keeper_done done = {
-                        .type = KEEPER_DONE, .outcome = CELL_REFUSED, .cell = start->cell
+                        .type = KEEPER_DONE, .outcome = lose ? CELL_LOST : CELL_REFUSED, .cell = start->cell
                 };
 
                 double_send(keeper, &done, sizeof done);
@@ -115,6 +117,28 @@ static void double_limit(struct keeper_double *keeper, const struct keeper_limit
         }
 }
 
+static void double_say_place(struct keeper_double *keeper, uint32_t place, uint32_t up)
+{
+        struct keeper_template template = { .type = KEEPER_TEMPLATE,
+                .place = place,
+                .up = up,
+                .generation = 1,
+                .memory_bytes = keeper->play->warm_bytes,
+                .version = "it was played" };
+
+        double_send(keeper, &template, sizeof template);
+}
+
+static void double_warm(struct keeper_double *keeper, const struct keeper_warm *request, int names)
+{
+        struct keeper_play *play = keeper->play;
+        ssize_t n = pread(names, play->names, sizeof play->names - 1, 0);
+
+        play->names[MAX(n, 0)] = 0;
+        play->warmed++;
+        double_say_place(keeper, request->place, !play->warm_fails);
+}
+
 static void double_receive(struct keeper_double *keeper)
 {
         _Alignas(uint64_t) char message[PACKET_MAX];
@@ -132,6 +156,10 @@ static void double_receive(struct keeper_double *keeper)
                 double_kill(keeper, (const struct keeper_kill *)(const void *)message);
         else if (type == KEEPER_LIMIT)
                 double_limit(keeper, (const struct keeper_limit *)(const void *)message);
+        else if (type == KEEPER_WARM && n_fds == 1)
+                double_warm(keeper, (const struct keeper_warm *)(const void *)message, fds[0]);
+        else if (type == KEEPER_COOL && ++keeper->play->cooled)
+                double_say_place(keeper, ((const struct keeper_cool *)(const void *)message)->place, 0);
         for (size_t i = 0; i < n_fds; i++)
                 close(fds[i]);
 }
@@ -201,6 +229,12 @@ static void double_play(struct keeper_double *keeper)
         if (atomic_exchange(&play->down, 0)) {
                 double_say_runtimes(keeper, 0);
                 double_say_runtimes(keeper, 1);
+        }
+        if (atomic_exchange(&play->nonsense, 0)) {
+                for (uint32_t place = RUNTIME_COUNT; place < TEMPLATE_PLACES + 3; place++) {
+                        double_say_place(keeper, place, 1);
+                        double_say_place(keeper, place, 0);
+                }
         }
         if (atomic_exchange(&play->drain, 0)) {
                 struct keeper_plain drain = { .type = KEEPER_DRAIN };
