@@ -279,6 +279,15 @@ def test_a_killed_template_loses_its_running_calls_alone(own, prefix):
     mayfly.stop()
 
 
+def test_draining_waits_for_calls_of_a_set(own, prefix):
+    mayfly = started(own, prefix)
+    call(mayfly, "a", "calm", "import calm, time\ntime.sleep((event or {}).get('s', 0))\nreturn 'slept'")
+    running = Background(lambda: mayfly.run("a", input={"s": 3}))
+    time.sleep(1)
+    mayfly.stop()
+    assert running.result().data == "slept"
+
+
 def test_nothing_is_left_of_templates_that_came_and_went(own, prefix):
     mayfly = started(own, prefix)
     keeper = f"/proc/{mayfly.keeper.pid}/fd"
