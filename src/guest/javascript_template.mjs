@@ -3,7 +3,7 @@
 import { addon } from './addon.mjs';
 import { cacheOf } from './compiled.mjs';
 import { check, run } from './javascript.mjs';
-import { describe } from './report.mjs';
+import { describe, unmapStacks } from './report.mjs';
 import { selfTestJavaScript } from './selftest.mjs';
 
 export const actions = { [addon.GUEST_RUN]: run, [addon.GUEST_CHECK]: check, [addon.GUEST_COMPILE]: check };
@@ -31,6 +31,7 @@ fail();`;
 const TRIVIAL = `console.log(event); return { event };`;
 const UNSEEN = TRIVIAL.replace('event', 'input'); // as long, so its cache will do, and not compiled before
 
+const MAP = '{"version":3,"sources":["function.ts"],"names":[],"mappings":"AAAA"}';
 const INPUT = '{"name": "warm", "items": [1, 2], "id": 12345678901234567890, "nothing": null}';
 
 export const sampleCall = {
@@ -47,8 +48,10 @@ let sampleCache;
 export async function warmTemplate() {
   for (const name of MODULES) await import(`node:${name}`);
   for (let i = 0; i < ROUNDS; i++) {
-    for (const code of [USUAL, MODULE, TRIVIAL, BROKEN]) await call(code);
-    await call('return (');
+    for (const code of [USUAL, MODULE, TRIVIAL, BROKEN]) await call({ code });
+    await call({ code: 'return (' });
+    for (const code of [TRIVIAL, BROKEN]) await call({ code, language: addon.GUEST_TYPESCRIPT, map: MAP });
+    unmapStacks();
   }
 }
 
@@ -66,14 +69,14 @@ export async function warmCell() {
   await run({ ...sampleCall, code: UNSEEN, cache: sampleCache });
 }
 
-async function call(code) {
-  const request = { ...sampleCall, code };
+async function call(members) {
+  const request = { ...sampleCall, ...members };
   try {
     const { body } = await check(request);
     const cache = cacheOf(body);
     await run(request);
     await run({ ...request, cache });
-    if (code === sampleCall.code) sampleCache = cache;
+    if (members.code === sampleCall.code && !members.map) sampleCache = cache;
   } catch (error) {
     describe(error);
   }

@@ -114,17 +114,24 @@ function isInternal(frame) {
  * positions that place() says. It is first asked when a stack is.
  */
 export function mapStacks(fileName, place) {
-  const positions = new RegExp(`\\b${fileName.replace('.', '\\.')}:(\\d+):(\\d+)`, 'g');
-  const mapped = (frame) =>
-    String(frame).replace(positions, (_, line, column) => {
+  let positions;
+  const mapped = (frame) => {
+    positions ??= new RegExp(`\\b${fileName.replace('.', '\\.')}:(\\d+):(\\d+)`, 'g');
+    return String(frame).replace(positions, (_, line, column) => {
       const at = place(Number(line), Number(column));
       return `${fileName}:${at.line}:${at.column}`;
     });
+  };
   Object.defineProperty(Error, 'prepareStackTrace', {
     value: (error, frames) => headline(error) + frames.map((frame) => `\n    at ${mapped(frame)}`).join(''),
     writable: true,
     configurable: true,
   });
+}
+
+/** Takes that back, for a rehearsal. */
+export function unmapStacks() {
+  delete Error.prepareStackTrace;
 }
 
 function headline(error) {
