@@ -399,7 +399,8 @@ static bool sample_get(napi_env env, napi_value object, struct guest_call *ret_s
 /*
  * serve(version, drawRandom, drawFreshRandom, sample): 'cell', 'selftest' or 'trial'. Returns only in forked
  * children. The functions draw one number with Math.random, in this and in a new context. sample: a call as
- * most are, {code, cache, input}, to see which memory it takes; undefined: it does not matter.
+ * most are, {code, cache, input}, to see which memory it takes; undefined: forks are few, and the template is
+ * to be small.
  */
 static napi_value serve(napi_env env, napi_callback_info info)
 {
@@ -410,6 +411,7 @@ static napi_value serve(napi_env env, napi_callback_info info)
         char version[VERSION_MAX];
         napi_value values[4];
         enum guest_role role;
+        bool has_sample;
 
         arguments(env, info, values, ARRAY_SIZE(values));
         check(napi_get_value_string_utf8(env, values[0], version, sizeof version, NULL));
@@ -418,16 +420,19 @@ static napi_value serve(napi_env env, napi_callback_info info)
         draws.functions[1] = values[2];
         node.carries_threads = !node_restart_has(SINGLE_THREADED);
         random_prepare_fork(&draws);
+        node_heap_prepare();
+        has_sample = sample_get(env, values[3], &sample);
+        if (!has_sample)
+                node_heap_shrink();
         threads_park();
         memory_prepare_fork();
-        node_heap_prepare();
         if (trial_is_here())
                 return text_new(env, "trial", NAPI_AUTO_LENGTH);
 
         signals_prepare_fork();
         hooks.fork = node.carries_threads ? node_threads_fork : NULL;
         /* With helpers that run, its memory cannot be laid out. */
-        hooks.sample = node.carries_threads && sample_get(env, values[3], &sample) ? &sample : NULL;
+        hooks.sample = node.carries_threads && has_sample ? &sample : NULL;
         role = guest_serve(version, &hooks);
         return text_new(env, role == GUEST_ROLE_SELFTEST ? "selftest" : "cell", NAPI_AUTO_LENGTH);
 }

@@ -16,6 +16,7 @@
 #include "guest/node_heap.h"
 
 #include <dlfcn.h>
+#include <malloc.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -71,6 +72,16 @@ void node_heap_prepare(void)
         heap.isolate = current ? current() : NULL;
         if (heap.isolate && set)
                 set(heap.isolate, on_full);
+}
+
+void node_heap_shrink(void)
+{
+        void (*collect)(void *isolate) =
+                (void (*)(void *))dlsym(RTLD_DEFAULT, "_ZN2v87Isolate21LowMemoryNotificationEv");
+
+        if (heap.isolate && collect)
+                collect(heap.isolate);
+        malloc_trim(0);
 }
 
 void node_heap_fit(uint64_t memory_bytes)
