@@ -45,6 +45,8 @@ struct anchor {
         pid_t first;      /* 0: none */
         int first_fd;     /* an int to it sets the pid numbers back; the answer is 0 or negative errno */
         bool is_deserted; /* no process of the last cell is left */
+        bool is_kept;     /* the first process of the last cell is that of the next one */
+        int net_dev;      /* the network's counters; -1: not opened yet */
         struct stat tmp;  /* /tmp as it was mounted; st_ino 0: it must be mounted anew */
 };
 
@@ -86,11 +88,13 @@ static int clean_network(struct anchor *anchor)
 {
         uint64_t packets = 1;
 
-        if (loopback_packets(PROC_FD, &packets) == 0 && packets == 0)
+        if (loopback_packets(anchor->net_dev, &packets) == 0 && packets == 0)
                 return 0;
-        if (unshare(CLONE_NEWNET) < 0)
+        if (unshare(CLONE_NEWNET) < 0 || end_first(anchor) < 0)
                 return -errno;
-        return end_first(anchor) < 0 ? -errno : loopback_up();
+        fd_closep(&anchor->net_dev);
+        anchor->net_dev = openat(PROC_FD, "net/dev", O_RDONLY | O_CLOEXEC);
+        return anchor->net_dev < 0 ? -errno : loopback_up();
 }
 
 /* All that the first process may still do. */
@@ -142,8 +146,10 @@ static int start_first(struct anchor *anchor)
         int fds[2], r = -EIO;
 
         /* One that has died meanwhile does not answer. */
-        if (anchor->first > 0 && send(anchor->first_fd, &r, sizeof r, MSG_NOSIGNAL) == sizeof r &&
-                read(anchor->first_fd, &r, sizeof r) == sizeof r && r == 0)
+        anchor->is_kept = anchor->first > 0 &&
+                          send(anchor->first_fd, &r, sizeof r, MSG_NOSIGNAL) == sizeof r &&
+                          read(anchor->first_fd, &r, sizeof r) == sizeof r && r == 0;
+        if (anchor->is_kept)
                 return 0;
         r = end_first(anchor);
         if (r < 0)
@@ -183,7 +189,7 @@ static void __attribute__((noreturn)) anchor_fail(int error, const char *step)
 
 static void anchor_clean(struct anchor *anchor)
 {
-        const struct anchor_answer ready = { .type = ANCHOR_READY };
+        struct anchor_answer ready = { .type = ANCHOR_KEPT };
         int pidfd;
 
         for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
@@ -192,6 +198,11 @@ static void anchor_clean(struct anchor *anchor)
                 if (r < 0)
                         anchor_fail(r, steps[i].name);
         }
+        if (anchor->is_kept) {
+                packet_send(ANCHOR_FD, &ready, sizeof ready, NULL, 0);
+                return;
+        }
+        ready.type = ANCHOR_READY;
         pidfd = (int)syscall(SYS_pidfd_open, anchor->first, 0);
         if (pidfd < 0 || packet_send(ANCHOR_FD, &ready, sizeof ready, &pidfd, 1) != 0)
                 anchor_fail(-errno, "a pidfd");
@@ -238,7 +249,7 @@ static int anchor_enter(const struct keeper *keeper, const struct group *slot_gr
 
 void anchor_main(const struct keeper *keeper, const struct group *slot_group, int socket)
 {
-        struct anchor anchor = { .brief = keeper->brief, .first_fd = -1 };
+        struct anchor anchor = { .brief = keeper->brief, .first_fd = -1, .net_dev = -1 };
         struct anchor_request request;
         size_t length;
         int r;

@@ -3,15 +3,23 @@
 /*
  * A slot's anchor: the process that lives in the slot's namespaces, keeps them, and makes them clean again
  * between cells. It speaks with the keeper alone: each ANCHOR_CLEAN asks for a clean slot, and is answered by
- * ANCHOR_READY with a pidfd of the slot's first process, or ANCHOR_FAILED. ANCHOR_LIMIT lowers the size
- * of /tmp until the slot is cleaned, and is answered by ANCHOR_LIMITED.
+ * ANCHOR_READY with a pidfd of the slot's new first process, ANCHOR_KEPT if it is the old one, or
+ * ANCHOR_FAILED. ANCHOR_LIMIT lowers the size of /tmp until the slot is cleaned, and is answered by
+ * ANCHOR_LIMITED.
  */
 
 #include <stdint.h>
 
 #include "keeper/keeper.h"
 
-enum anchor_message_type { ANCHOR_CLEAN, ANCHOR_READY, ANCHOR_FAILED, ANCHOR_LIMIT, ANCHOR_LIMITED };
+enum anchor_message_type {
+        ANCHOR_CLEAN,
+        ANCHOR_READY,
+        ANCHOR_KEPT,
+        ANCHOR_FAILED,
+        ANCHOR_LIMIT,
+        ANCHOR_LIMITED
+};
 
 struct anchor_request {
         uint32_t type;

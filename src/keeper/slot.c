@@ -267,7 +267,8 @@ void slots_lose_cells(struct keeper *keeper, uint32_t place)
 
 static void slot_ask_clean(struct slot *slot, bool is_deserted)
 {
-        fd_closep(&slot->first_pidfd);
+        if (!is_deserted)
+                fd_closep(&slot->first_pidfd);
         slot->killed = false;
         slot->is_deserted = is_deserted;
         slot_ask_anchor(slot, SLOT_CLEANING,
@@ -309,15 +310,16 @@ static int slot_fail(const struct slot *slot, const char *step, int error)
         return -EIO;
 }
 
-static int slot_is_clean(
-        struct keeper *keeper, struct child *anchor, const void *message _unused_, const int *fds)
+static int slot_is_clean(struct keeper *keeper, struct child *anchor, const void *message, const int *fds)
 {
         struct slot *slot = container_of(anchor, struct slot, anchor);
         int r;
 
-        fd_closep(&slot->first_pidfd);
-        slot->first_pidfd = fds[0];
-        if (slot->state != SLOT_CLEANING)
+        if (((const struct anchor_answer *)message)->type == ANCHOR_READY) {
+                fd_closep(&slot->first_pidfd);
+                slot->first_pidfd = fds[0];
+        }
+        if (slot->state != SLOT_CLEANING || slot->first_pidfd < 0)
                 return -EBADMSG;
         /* The last cell is gone, the next one not there yet. */
         r = slot->now.limit.type ? group_restore(&slot->group) : 0;
@@ -395,6 +397,7 @@ static const struct child_kind anchor_kind = {
         .wake = slot_wake,
         .rules = {
                 { ANCHOR_READY, sizeof(struct anchor_answer), 1, slot_is_clean },
+                { ANCHOR_KEPT, sizeof(struct anchor_answer), 0, slot_is_clean },
                 { ANCHOR_FAILED, sizeof(struct anchor_answer), 0, slot_is_not_clean },
                 { ANCHOR_LIMITED, sizeof(struct anchor_answer), 0, slot_tmp_is_limited },
         },

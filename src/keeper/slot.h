@@ -27,7 +27,7 @@ struct slot {
         struct child anchor; /* wakes to be started, or when it or the cell's template is late */
         uint32_t index;
         enum slot_state state;
-        int first_pidfd; /* of the slot's first process: killing it ends the cell; -1 while cleaning */
+        int first_pidfd; /* of the slot's first process: killing it ends the cell; -1: none */
         struct group group;
         /* who comes next: waits for the slot to be free and for the template to be up */
         bool is_wanted;

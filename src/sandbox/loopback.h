@@ -7,6 +7,6 @@
 /* Brings it up. Needs CAP_NET_ADMIN there. 0 or negative errno. */
 int loopback_up(void);
 
-/* Packets that it ever received, which are those that it sent; `proc` is the calling process's directory of
- * /proc (proc(5), /proc/[pid]/net/dev). 0 or negative errno. */
-int loopback_packets(int proc, uint64_t *ret_packets);
+/* Packets that it ever received, which are those that it sent; `net_dev` is /proc/[pid]/net/dev (proc(5)),
+ * which stays that of the network in which it was opened. 0 or negative errno. */
+int loopback_packets(int net_dev, uint64_t *ret_packets);

@@ -292,11 +292,12 @@ static void body_loopback(void)
 {
         uint64_t packets = 1;
         char byte = 'x';
-        int proc = open("/proc/self", O_PATH | O_DIRECTORY);
+        int net_dev;
 
         CHECK(unshare(CLONE_NEWNET) == 0);
         CHECK(loopback_up() == 0);
-        CHECK(loopback_packets(proc, &packets) == 0 && packets == 0);
+        net_dev = open("/proc/self/net/dev", O_RDONLY);
+        CHECK(loopback_packets(net_dev, &packets) == 0 && packets == 0);
 
         struct sockaddr_in6 address = {
                 .sin6_family = AF_INET6, .sin6_port = htons(9), .sin6_addr = IN6ADDR_LOOPBACK_INIT
@@ -304,7 +305,8 @@ static void body_loopback(void)
         int fd = socket(AF_INET6, SOCK_DGRAM, 0);
 
         CHECK(sendto(fd, &byte, 1, 0, (struct sockaddr *)&address, sizeof address) == 1);
-        CHECK(loopback_packets(proc, &packets) == 0 && packets > 0);
+        CHECK(loopback_packets(net_dev, &packets) == 0 && packets > 0);
+        CHECK(loopback_packets(-1, &packets) == -EBADF);
 }
 
 static void test_a_used_network_shows_it(void **state)
