@@ -56,12 +56,12 @@ enum {
         ADVICE_MAX = 4096,
         VERSION_MAX = 128,
         TRIAL_MAX_MS = 10000,
-        /* When helper threads come back (node_threads.h). Nearly all calls are over before the first tick. A
-         * spare cell warms up and waits without them; should it wait for one, it gets it. */
+        /* When helper threads come back (node_threads.h): most calls have used half a millisecond of CPU when
+         * they are over. A spare cell warms up and waits without them; should it wait for one, it gets it. */
         CALL_TICK_US = 500,
-        CALL_USED_US = 20000,
+        CALL_BUSY_US = 1000,
         SPARE_TICK_US = 20000,
-        SPARE_USED_US = 1000000,
+        SPARE_BUSY_US = 1000000,
 };
 
 #define SINGLE_THREADED "--single-threaded"
@@ -229,7 +229,7 @@ static void node_after_fork(void)
         if (node.carries_threads) {
                 if (node_threads_after_fork() < 0)
                         node_die("the helper threads cannot be prepared");
-                node_threads_watch(SPARE_TICK_US, SPARE_USED_US);
+                node_threads_watch(SPARE_TICK_US, SPARE_BUSY_US);
         }
         if (uv_loop_fork(node.loop) != 0)
                 node_die("the event loop cannot be made anew");
@@ -354,7 +354,7 @@ static bool trial_is_here(void)
         if (pid == 0) {
                 dup2(STDIN_FILENO, GUEST_CHANNEL_FD); /* the keeper is the template's alone */
                 node_after_fork();
-                node_threads_watch(CALL_TICK_US, CALL_USED_US);
+                node_threads_watch(CALL_TICK_US, CALL_BUSY_US);
                 return true;
         }
         if (pid < 0 || trial_await(pid) != 0)
@@ -472,7 +472,7 @@ static napi_value receive(napi_env env, napi_callback_info info)
         if (guest_receive(&call) < 0)
                 node_die("no call could be received");
         if (node.carries_threads && !guest_is_probe())
-                node_threads_watch(CALL_TICK_US, CALL_USED_US);
+                node_threads_watch(CALL_TICK_US, CALL_BUSY_US);
         uv_update_time(node.loop); /* it may have blocked for long, and new timers count from here */
         check(napi_create_object(env, &object));
         check(napi_set_named_property(env, object, "mode", number_new(env, call.mode)));

@@ -22,13 +22,14 @@
  * cell to nobody any more (GUEST_INHERITED_BLANK). They are made anew under the same numbers, with an event
  * in them: what was sent before they were there is looked for.
  *
- * When. Threads cost more than a short script does: a millisecond of CPU, and a memory that two processors
- * share. Most calls are over before helpers could have been of use. So a timer ticks while a call runs, and
- * at each tick its handler looks at what it has interrupted: the helpers come back when the main thread waits
- * in a system call (for one of them, as far as anybody knows), or has used some milliseconds of CPU. The time
- * that it was kept from running does not count: on a busy machine a short script should not become a long one
- * for having been slow. The signal is one that neither libc, Node.js nor JavaScript has a name for, sent to
- * the main thread alone; whatever it interrupts goes on, as with any signal that Node.js handles.
+ * When. Threads cost CPU, and a memory that two processors share; most calls are over before helpers could
+ * have been of use. So a timer ticks while a call runs, and at each tick its handler looks around. The
+ * helpers come back when the main thread waits in a system call (for one of them, as far as anybody knows),
+ * or when it has woken one, whose futex word then is not what it waits on any more, and has been busy for a
+ * while: V8 has functions compiled that a short script does not call again. The time that it was kept from
+ * running does not count: on a busy machine a short script should not become a long one for having been slow.
+ * The signal is one that neither libc, Node.js nor JavaScript has a name for, sent to the main thread alone;
+ * whatever it interrupts goes on, as with any signal that Node.js handles.
  *
  * A helper that blocks the signal cannot be parked (the one that waits for SIGUSR1 to start the inspector in
  * old versions) and is left behind.
@@ -67,12 +68,13 @@ enum {
         HELPERS_MAX = 64,
         SOURCES_MAX = 8,   /* of one epoll set: an event descriptor and a pipe are usual */
         SETS_MAX = 8,      /* one is usual */
-        ATTEMPTS = 100,    /* at parking */
+        ATTEMPTS = 20,     /* at parking */
         QUIET_MS = 3,      /* that all have to be idle */
         IDLE_MAX_MS = 500, /* to wait for that, in each attempt */
         ANSWER_MAX_MS = 1000,
-        THREAD_ID_MAX = 1024, /* glibc has it at 720 of struct pthread */
-        RSEQ_LENGTH = 32,     /* what every kernel takes and glibc reserves */
+        DESCRIPTORS_MAX = 1024, /* a template has some twenty */
+        THREAD_ID_MAX = 1024,   /* glibc has it at 720 of struct pthread */
+        RSEQ_LENGTH = 32,       /* what every kernel takes and glibc reserves */
 };
 
 #define RSEQ_SIGNATURE 0x53053053 /* sysdeps/unix/sysv/linux/x86/bits/rseq.h */
@@ -114,7 +116,7 @@ static struct {
         /* in the child */
         bool is_timed, is_restored;
         timer_t timer;
-        int64_t used_max_us; /* of CPU, by the main thread */
+        int64_t busy_us; /* CPU of the main thread from which on it is busy */
 } threads;
 
 static int park_signal(void)
@@ -350,7 +352,7 @@ static bool pipe_find(int fd, struct source *ret_source)
         ret_source->fds[0] = ret_source->fds[1] = -1;
         if (descriptor_target(fd, target, sizeof target) < 0 || strncmp(target, "pipe:", 5) != 0)
                 return false;
-        for (int i = STDERR_FILENO + 1; i < FD_SETSIZE; i++) {
+        for (int i = STDERR_FILENO + 1; i < DESCRIPTORS_MAX; i++) {
                 int flags = fcntl(i, F_GETFL), end = (flags & O_ACCMODE) == O_WRONLY;
 
                 if (flags < 0 || descriptor_target(i, other, sizeof other) < 0 || strcmp(target, other) != 0)
@@ -425,7 +427,7 @@ static bool sets_find(void)
 static void lock_find(void)
 {
         threads.lock.fds[0] = -1;
-        for (int fd = STDERR_FILENO + 1; fd < FD_SETSIZE; fd++) {
+        for (int fd = STDERR_FILENO + 1; fd < DESCRIPTORS_MAX; fd++) {
                 struct source source;
                 int length = 0;
 
@@ -602,6 +604,7 @@ static void helpers_restore(void)
         threads.is_restored = true;
         if (threads.is_timed)
                 timer_delete(threads.timer);
+        signal(park_signal(), SIG_IGN); /* this takes a tick back that is pending */
         signal(park_signal(), SIG_DFL);
         for (size_t i = 0; i < threads.n_helpers; i++)
                 helper_restore(&threads.helpers[i]);
@@ -615,13 +618,13 @@ static int64_t thread_used_us(void)
         return used.tv_sec * 1000000 + used.tv_nsec / 1000;
 }
 
-static bool helper_is_wanted(void)
+static bool helper_is_woken(void)
 {
         for (size_t i = 0; i < threads.n_helpers; i++) {
                 if (context_is_woken(threads.helpers[i].context))
                         return true;
         }
-        return thread_used_us() >= threads.used_max_us;
+        return false;
 }
 
 static void on_tick(int number, siginfo_t *info, void *context)
@@ -629,7 +632,7 @@ static void on_tick(int number, siginfo_t *info, void *context)
         int error = errno;
 
         (void)number, (void)info;
-        if (context_waits(context) || helper_is_wanted())
+        if (context_waits(context) || (helper_is_woken() && thread_used_us() >= threads.busy_us))
                 helpers_restore();
         errno = error;
 }
@@ -665,7 +668,7 @@ static void helpers_restore_now(void)
         pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-void node_threads_watch(unsigned tick_us, unsigned used_max_us)
+void node_threads_watch(unsigned tick_us, unsigned busy_us)
 {
         const struct timespec tick = { .tv_sec = tick_us / 1000000,
                 .tv_nsec = (long)(tick_us % 1000000) * 1000 };
@@ -673,7 +676,7 @@ void node_threads_watch(unsigned tick_us, unsigned used_max_us)
 
         if (threads.is_restored)
                 return;
-        threads.used_max_us = thread_used_us() + used_max_us;
+        threads.busy_us = thread_used_us() + busy_us;
         if (!threads.is_timed || timer_settime(threads.timer, 0, &ticks, NULL) < 0)
                 helpers_restore_now();
 }
@@ -701,9 +704,9 @@ int node_threads_after_fork(void)
         return -ENOSYS;
 }
 
-void node_threads_watch(unsigned tick_us, unsigned used_max_us)
+void node_threads_watch(unsigned tick_us, unsigned busy_us)
 {
-        (void)tick_us, (void)used_max_us;
+        (void)tick_us, (void)busy_us;
 }
 
 #endif

@@ -26,8 +26,8 @@ pid_t node_threads_fork(void);
 int node_threads_after_fork(void);
 
 /*
- * In the child: looks every `tick_ms` (0: no more) whether the helpers are to come back, because the main
- * thread waits for something or has used `used_max_us` of CPU from now on. Cheap, and nothing at all once
- * they are back.
+ * In the child: looks every `tick_us` (0: no more) whether the helpers are to come back: the main thread
+ * waits for something, or has used `busy_us` of CPU from now on and has work for them. Cheap, and nothing at
+ * all once they are back.
  */
-void node_threads_watch(unsigned tick_us, unsigned used_max_us);
+void node_threads_watch(unsigned tick_us, unsigned busy_us);
