@@ -300,11 +300,18 @@ static void call_end(
         call_enter(call, CALL_LEAVING, MAX(grace_ms, 1u));
 }
 
+/* Who waits comes before spares: whenever one has left the line, or had its turn. */
+static void calls_tell_crowd(struct calls *calls)
+{
+        cells_set_crowded(calls->cells, queue_waiting(calls->queue) > 0);
+}
+
 /* The cell and the place are gone, or never were. */
 static void call_finish(struct call *call, const struct keeper_done *done)
 {
         call_log(call, done);
         queue_leave(call->calls->queue, &call->place);
+        calls_tell_crowd(call->calls);
         call->state = CALL_DONE;
 }
 
@@ -478,7 +485,7 @@ static void call_start(struct call *call, const struct cell_notice *notice)
         call->cell = NULL;
         call->may_go = call->handed_over = false;
         call->at_set = place >= RUNTIME_COUNT;
-        cells_set_crowded(calls->cells, queue_waiting(calls->queue) > 0);
+        calls_tell_crowd(calls);
         r = cell_take(calls->cells, place, call_on_cell, call, &call->cell);
         if (r < 0) {
                 log_error("call.start", "call=%s error=\"%s\"", call->id, strerror(-r));

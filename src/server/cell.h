@@ -65,7 +65,7 @@ bool cells_runtime_up(const struct cells *cells, enum runtime runtime);
 const char *cells_runtime_version(const struct cells *cells, enum runtime runtime);
 /* Its version, and what else compiled code depends on; "" while it is down. */
 const char *cells_runtime_build(const struct cells *cells, enum runtime runtime);
-/* Calls wait for places: the CPUs are theirs. Tell it before a cell is taken. */
+/* Calls wait for places, or none do any more: no spares are made meanwhile, the CPUs are theirs. */
 void cells_set_crowded(struct cells *cells, bool crowded);
 /* Keep no spares any more: the server is about to leave. */
 void cells_drain(struct cells *cells);

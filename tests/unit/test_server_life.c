@@ -157,6 +157,33 @@ static void test_spares_wait_and_are_replaced(void **state)
         stage_close(&stage);
 }
 
+static bool spares_are_back(struct stage *stage)
+{
+        return stage->play->alive >= 3; /* a call, and one for each language */
+}
+
+/* The last one in line gave up while the only place was taken: the spare that was used comes back all the
+ * same. */
+static void test_a_line_that_was_left_holds_no_spare_back(void **state)
+{
+        struct stage stage;
+        int first, second;
+
+        (void)state;
+        stage_open(&stage, "MAX_CONTAINERS=1 SPARE_CELLS=1 QUEUE_TIMEOUT=0.5");
+        assert_true(comes_true(spares_wait, &stage));
+        first = stage_begin(&stage, "sleep 200\nresult 1");
+        usleep(20000);
+        second = stage_begin(&stage, "sleep 3000\nresult 1");
+        usleep(20000);
+        expect_problem(stage_run(&stage, "result 1"), 429, "queue_full", NULL);
+        expect(stage_receive(first), 200, "{\"data\":1,\"type\":\"number\"}");
+        assert_true(comes_true(spares_are_back, &stage));
+        close(first);
+        close(second);
+        stage_close(&stage);
+}
+
 static bool cells_killed(struct stage *stage)
 {
         return stage->play->kill_idle == 0;
@@ -320,6 +347,7 @@ static void test_draining_finishes_what_runs(void **state)
 
         (void)state;
         stage_open(&stage, NULL);
+        assert_true(comes_true(stage_is_ready, &stage));
         fd = stage_connect(&stage);
         stage_send(fd, "POST", "/run-now", NULL,
                 "{\"language\":\"javascript\",\"code\":\"sleep 300\\nresult 1\"}");
@@ -374,6 +402,7 @@ int main(void)
                 cmocka_unit_test(test_long_wait_says_retry),
                 cmocka_unit_test(test_a_client_that_leaves_takes_its_call_along),
                 cmocka_unit_test(test_spares_wait_and_are_replaced),
+                cmocka_unit_test(test_a_line_that_was_left_holds_no_spare_back),
                 cmocka_unit_test(test_a_spare_that_died_costs_no_call),
                 cmocka_unit_test(test_cells_that_never_live),
                 cmocka_unit_test(test_known_functions_run_while_the_store_fails),
