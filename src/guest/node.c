@@ -382,7 +382,8 @@ static bool sample_get(napi_env env, napi_value object, struct guest_call *ret_s
         struct guest_call sample = { .mode = GUEST_RUN, .language = GUEST_JAVASCRIPT };
         napi_valuetype type;
         napi_value cache;
-        void *bytes;
+        bool has_cache;
+        void *bytes = NULL;
 
         check(napi_typeof(env, object, &type));
         if (type != napi_object)
@@ -390,7 +391,9 @@ static bool sample_get(napi_env env, napi_value object, struct guest_call *ret_s
         sample.code = member_text(env, object, "code", &sample.code_length);
         sample.input = member_text(env, object, "input", &sample.input_length);
         check(napi_get_named_property(env, object, "cache", &cache));
-        check(napi_get_typedarray_info(env, cache, NULL, &sample.cache_length, &bytes, NULL, NULL));
+        check(napi_is_typedarray(env, cache, &has_cache));
+        if (has_cache)
+                check(napi_get_typedarray_info(env, cache, NULL, &sample.cache_length, &bytes, NULL, NULL));
         sample.cache = bytes;
         *ret_sample = sample;
         return true;

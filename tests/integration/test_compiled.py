@@ -209,14 +209,14 @@ def test_the_store_of_an_older_mayfly_gets_code_in_the_background(three):
         for column in "cache", "cache_for", "imports":
             db.execute(f"ALTER TABLE function_version DROP COLUMN {column}")
         db.execute("PRAGMA user_version = 2")
-        code = b"import os\nreturn 'its own'"
+        code = b"import sqlite3\nreturn 'its own'"
         db.execute("UPDATE function_version SET code = ? WHERE path = 'python'", (code,))
     three.start()
     for language in LANGUAGES:
         eventually(lambda: is_its_own(three, language) and kept(three, language))
         assert is_its_own(three, language)
     found = rows(three)
-    assert found["python"][2] == "os"
+    assert found["python"][2] == "sqlite3"
     assert found["other/python"][:2] == [None, None]  # nobody has called it
     three.stop()
 
