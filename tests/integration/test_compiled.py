@@ -127,15 +127,19 @@ def test_a_call_is_the_same_with_and_without(own):
 def test_what_is_kept_is_what_runs(own):
     """Else the test above would compare source with source."""
     mayfly = own(RUNTIMES=RUNTIMES).start()
+    limits = {"memory_bytes": 64 << 20}  # which changes V8's flags
     for language in "python", "javascript":
         mayfly.upload(f"{language}/1", language, "return 1")
+        mayfly.upload(f"{language}/limited", language, "return 1", limits=limits)
         mayfly.upload(f"{language}/2", language, "return 2")
     mayfly.stop()
     for language in "python", "javascript":
-        put(mayfly, f"{language}/1", rows(mayfly)[f"{language}/2"][0])
+        for path in f"{language}/1", f"{language}/limited":
+            put(mayfly, path, rows(mayfly)[f"{language}/2"][0])
     mayfly.start()
     for language in "python", "javascript":
         assert mayfly.run(f"{language}/1").data == 2
+        assert mayfly.run(f"{language}/limited").data == 2
     mayfly.stop()
 
 
