@@ -37,6 +37,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -352,6 +353,7 @@ static bool trial_is_here(void)
                 return false;
         pid = node_threads_fork();
         if (pid == 0) {
+                prctl(PR_SET_PDEATHSIG, SIGKILL);
                 dup2(STDIN_FILENO, GUEST_CHANNEL_FD); /* the keeper is the template's alone */
                 node_after_fork();
                 node_threads_watch(CALL_TICK_US, CALL_BUSY_US);
