@@ -289,20 +289,26 @@ def test_draining_waits_for_calls_of_a_set(own, prefix):
 
 
 def test_nothing_is_left_of_templates_that_came_and_went(own, prefix):
-    mayfly = started(own, prefix)
-    keeper = f"/proc/{mayfly.keeper.pid}/fd"
+    mayfly = started(own, prefix, SPARE_CELLS=1)
+    server = mayfly.pid_of("server")
+
+    def descriptors():
+        return [len(os.listdir(f"/proc/{pid}/fd")) for pid in (mayfly.keeper.pid, server)]
+
+    def is_calm():  # a spare of the base template, one of the set's
+        return len(mayfly.cells()) == 2
+
     call(mayfly, "warm", "calm", WHERE.format("calm"))
-    before = len(os.listdir(keeper)), len(os.listdir(f"/proc/{mayfly.pid_of('server')}/fd"))
+    eventually(is_calm, lambda: str(mayfly.processes()))
+    time.sleep(0.5)
+    before = descriptors()
     for name in "printing", "threaded", "dying":
         mayfly.upload(name, "python", f"import {name}\nreturn 1")
         eventually(lambda: mayfly.run(name).status and sets(mayfly).get(name, {}).get("failures") == 1, mayfly.log)
     eventually(lambda: len(set_templates(mayfly)) == 1, lambda: str(mayfly.processes()))
-    eventually(lambda: len(mayfly.cells()) == 2, lambda: str(mayfly.processes()))
-    eventually(
-        lambda: (len(os.listdir(keeper)), len(os.listdir(f"/proc/{mayfly.pid_of('server')}/fd"))) <= before,
-        lambda: f"{before} {os.listdir(keeper)}",
-    )
-    os.kill(mayfly.pid_of("server"), signal.SIGKILL)  # its templates for sets go with it
+    eventually(is_calm, lambda: str(mayfly.processes()))
+    eventually(lambda: descriptors() == before, lambda: f"{before} {descriptors()}")
+    os.kill(server, signal.SIGKILL)  # its templates for sets go with it
     eventually(lambda: mayfly.is_ready() and not set_templates(mayfly), mayfly.log)
     call(mayfly, "warm", "calm", WHERE.format("calm"))
     mayfly.stop()
