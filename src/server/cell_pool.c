@@ -1,10 +1,10 @@
 /*
  * Spares: for each template, a few cells that have said READY and wait for a call: as many as calls are
- * expected while one is replaced (demand.c), at least one for each language. One that is taken is replaced a
- * moment later, one at a time, and only while no call waits for a cell or for a place: calls have the CPUs
- * first, and a cell that finds its call there already saves the rehearsal, a third of its CPU time. One that
- * dies while it waits costs nobody a call; it is replaced after a pause that doubles, so a template that
- * cannot hold a cell does not keep the host busy.
+ * expected while one is replaced (demand.c), at least one for each language. One that is taken is replaced
+ * when its call has ended, at the latest some time later, one at a time, and only while no call waits for a
+ * cell or for a place: calls have the CPUs first, and a cell that finds its call there already saves the
+ * rehearsal, a third of its CPU time. One that dies while it waits costs nobody a call; it is replaced after
+ * a pause that doubles, so a template that cannot hold a cell does not keep the host busy.
  */
 
 #include <errno.h>
@@ -19,7 +19,7 @@
 #include "server/language.h"
 #include "wire/runtime.h"
 
-enum { BACKOFF_FIRST_MS = 100, BACKOFF_MAX_MS = 5000, HEALTHY_US = 1000000, REPLACE_AFTER_MS = 4 };
+enum { BACKOFF_FIRST_MS = 100, BACKOFF_MAX_MS = 5000, HEALTHY_US = 1000000, REPLACE_AFTER_MS = 12 };
 enum { LOOK_S = 1, SPARE_BYTES = 2 << 20 /* what one has for itself, as measured */ };
 
 static bool cell_pool_is_base(const struct cell_pool *pool)
@@ -292,12 +292,25 @@ static struct cell *cells_find(struct cells *cells, uint64_t id)
         return NULL;
 }
 
+/* A call's CPU is free for its successor now. */
+static void cell_pool_finish(struct cell *cell, const struct keeper_done *done)
+{
+        struct cell_pool *pool = cell->pool;
+        bool was_spare = !cell->owner;
+
+        cell_finish(cell, done);
+        if (was_spare || pool->backoff_ms > 0)
+                return;
+        evtimer_del(&pool->refill_timer);
+        cell_pool_refill(pool);
+}
+
 void cells_on_done(struct cells *cells, const struct keeper_done *done)
 {
         struct cell *cell = cells_find(cells, done->cell);
 
         if (cell)
-                cell_finish(cell, done);
+                cell_pool_finish(cell, done);
         else
                 log_warn("cell.done", "cell=%llu error=unknown", (unsigned long long)done->cell);
 }
