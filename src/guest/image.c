@@ -41,7 +41,7 @@
 #include "base/macros.h"
 
 enum {
-        MAPPINGS_MAX = 1024,
+        MAPPINGS_MAX = 8192,
         RANGES_MAX = 8192,
         MAPS_MAX = 1 << 20,
         PAGE = 4096,
