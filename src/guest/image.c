@@ -3,7 +3,8 @@
  * of it to be torn down at the end. A warm interpreter has some 16 MiB of memory of its own; a call writes
  * to 1 MiB of it, because it counts references all over the heap. Three things are done about that.
  *
- * Frozen. Every private writable mapping is copied to a sealed memory file, which is mapped in its place. The
+ * Frozen. What private writable memory was ever touched is copied to a sealed memory file, which is mapped in
+ * its place. The
  * template has then no page of it in its page tables, so a fork has none to copy. It holds as long as the
  * template does not touch the pages itself: it waits in C, on a few pages of its own.
  *
@@ -47,6 +48,7 @@ enum {
         PAGE = 4096,
         PAGES_AT_ONCE = 512,
         OWN_PAGE_MIN = 4,
+        GAP = 1 << 20 /* bytes */,
         FORGET = 1 << 20
 };
 
@@ -145,6 +147,20 @@ static int image_list(struct image *image)
         return r;
 }
 
+static int pages_read(int pagemap, uintptr_t at, uint64_t *ret_pages, size_t n)
+{
+        ssize_t length = (ssize_t)(n * sizeof *ret_pages);
+
+        return pread(pagemap, ret_pages, (size_t)length, (off_t)(at / PAGE * sizeof *ret_pages)) == length
+                       ? 0
+                       : -EIO;
+}
+
+static bool page_is_there(uint64_t page)
+{
+        return page & (PAGE_PRESENT | PAGE_SWAPPED);
+}
+
 /* Not the stack that this very function runs on, and not what a JIT guards with keys of the processor. */
 static bool mapping_can_move(const struct mapping *mapping)
 {
@@ -154,61 +170,90 @@ static bool mapping_can_move(const struct mapping *mapping)
                (stack < mapping->start || stack >= mapping->end);
 }
 
-/* Copies the pages that are there; what was never touched stays a hole. Only system calls: the memory that is
- * copied may be that of malloc(). */
-static int mapping_copy(const struct mapping *mapping, int pagemap, int file, off_t offset)
+struct frozen {
+        int pagemap, file;
+        off_t offset; /* where the next piece goes */
+};
+
+/* Every page: one that was never touched becomes one of zeroes. Left out it would be made by the first cell
+ * that touches it, for all to notice. Only system calls: the memory that is copied may be that of malloc().
+ */
+static int piece_copy(const struct frozen *frozen, uintptr_t start, uintptr_t end)
 {
+        static const char zeroes[PAGE];
         uint64_t pages[PAGES_AT_ONCE];
 
-        for (uintptr_t at = mapping->start; at < mapping->end;) {
-                size_t n = MIN((mapping->end - at) / PAGE, (size_t)PAGES_AT_ONCE);
+        for (uintptr_t at = start; at < end;) {
+                size_t n = MIN((end - at) / PAGE, (size_t)PAGES_AT_ONCE);
 
-                if (pread(pagemap, pages, n * sizeof *pages, (off_t)(at / PAGE * sizeof *pages)) !=
-                        (ssize_t)(n * sizeof *pages))
+                if (pages_read(frozen->pagemap, at, pages, n) < 0)
                         return -EIO;
                 for (size_t i = 0; i < n; i++, at += PAGE) {
-                        if (pages[i] & (PAGE_PRESENT | PAGE_SWAPPED) &&
-                                pwrite(file, (void *)at, PAGE, offset + (off_t)(at - mapping->start)) != PAGE)
+                        const void *page = page_is_there(pages[i]) ? (const void *)at : zeroes;
+
+                        if (pwrite(frozen->file, page, PAGE, frozen->offset + (off_t)(at - start)) != PAGE)
                                 return -EIO;
                 }
         }
         return 0;
 }
 
-/* One mapping goes into the file and comes back from it. Between the two nothing may write to it. */
-static int mapping_freeze(const struct mapping *mapping, int pagemap, int file, off_t offset)
+/* It goes into the file and comes back from it. Between the two nothing may write to it. */
+static int piece_freeze(struct frozen *frozen, const struct mapping *mapping, uintptr_t start, uintptr_t end)
 {
-        size_t length = mapping->end - mapping->start;
+        size_t length = end - start;
         int r;
 
-        if (ftruncate(file, offset + (off_t)length) < 0)
+        if (ftruncate(frozen->file, frozen->offset + (off_t)length) < 0)
                 return -errno;
-        r = mapping_copy(mapping, pagemap, file, offset);
-        if (r < 0)
+        r = piece_copy(frozen, start, end);
+        if (r == 0 && mmap((void *)start, length, mapping->protection, MAP_PRIVATE | MAP_FIXED, frozen->file,
+                              frozen->offset) == MAP_FAILED)
+                r = -errno;
+        frozen->offset += (off_t)length;
+        return r;
+}
+
+/* In pieces: long stretches that were never touched, as of a thread's stack, stay what they are. */
+static int mapping_freeze(struct frozen *frozen, const struct mapping *mapping)
+{
+        uintptr_t start = 0, end = 0; /* of the piece; 0: none yet */
+        uint64_t page;
+        int r = 0;
+
+        for (uintptr_t at = mapping->start; r == 0 && at < mapping->end; at += PAGE) {
+                if (pages_read(frozen->pagemap, at, &page, 1) < 0)
+                        return -EIO;
+                if (!page_is_there(page))
+                        continue;
+                if (end && at - end > GAP) {
+                        r = piece_freeze(frozen, mapping, start, end);
+                        start = at;
+                } else if (!end) {
+                        start = at - mapping->start > GAP ? at : mapping->start;
+                }
+                end = at + PAGE;
+        }
+        if (r < 0 || !end)
                 return r;
-        return mmap((void *)mapping->start, length, mapping->protection, MAP_PRIVATE | MAP_FIXED, file,
-                       offset) == MAP_FAILED
-                       ? -errno
-                       : 0;
+        return piece_freeze(frozen, mapping, start, mapping->end - end > GAP ? end : mapping->end);
 }
 
 int image_freeze(struct image *image)
 {
-        _cleanup_(fd_closep) int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-        _cleanup_(fd_closep) int file = memfd_create("mayfly-image", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-        off_t offset = 0;
-        int r = pagemap < 0 || file < 0 ? -errno : image_list(image);
+        struct frozen frozen = { .pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC),
+                .file = memfd_create("mayfly-image", MFD_CLOEXEC | MFD_ALLOW_SEALING) };
+        int r = frozen.pagemap < 0 || frozen.file < 0 ? -errno : image_list(image);
 
         for (size_t i = 0; r == 0 && i < image->n_mappings; i++) {
-                const struct mapping *mapping = &image->mappings[i];
-
-                if (!mapping_can_move(mapping))
-                        continue;
-                r = mapping_freeze(mapping, pagemap, file, offset);
-                offset += (off_t)(mapping->end - mapping->start);
+                if (mapping_can_move(&image->mappings[i]))
+                        r = mapping_freeze(&frozen, &image->mappings[i]);
         }
-        if (r == 0 && fcntl(file, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+        if (r == 0 &&
+                fcntl(frozen.file, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
                 r = -errno;
+        fd_closep(&frozen.pagemap);
+        fd_closep(&frozen.file);
         return r;
 }
 
@@ -234,15 +279,13 @@ static void mapping_visit(
         struct image *image, const struct mapping *mapping, int pagemap, page_visitor *visit)
 {
         uint64_t pages[PAGES_AT_ONCE];
-        ssize_t n;
 
         for (uintptr_t at = mapping->start; at < mapping->end;) {
-                size_t length = MIN((mapping->end - at) / PAGE, (size_t)PAGES_AT_ONCE) * sizeof *pages;
+                size_t n = MIN((mapping->end - at) / PAGE, (size_t)PAGES_AT_ONCE);
 
-                n = pread(pagemap, pages, length, (off_t)(at / PAGE * sizeof *pages));
-                if (n <= 0)
+                if (pages_read(pagemap, at, pages, n) < 0)
                         return;
-                for (size_t i = 0; i < (size_t)n / sizeof *pages; i++, at += PAGE)
+                for (size_t i = 0; i < n; i++, at += PAGE)
                         visit(image, mapping, at, pages[i]);
         }
 }

@@ -70,6 +70,31 @@ static void test_frozen_memory_holds_what_it_held(void **state)
         assert_int_equal(in_process(freeze_and_compare), 0);
 }
 
+/* Pages far apart: what lies between them was never touched, and is nobody's. */
+static int freeze_with_gaps(void)
+{
+        enum { SPAN = 8 << 20, STEP = 3 << 20 };
+        char *span = mmap(NULL, SPAN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        struct image *image = image_new();
+
+        for (int at = STEP / 2; at < SPAN; at += STEP)
+                span[at] = 'x';
+        if (!image || image_freeze(image) != 0)
+                return 1;
+        for (int at = 0; at < SPAN; at++) {
+                if (span[at] != (at % STEP == STEP / 2 ? 'x' : 0))
+                        return 2;
+        }
+        memset(span, 'y', SPAN);
+        return span[0] == 'y' && span[SPAN - 1] == 'y' ? 0 : 3;
+}
+
+static void test_what_was_never_touched_is_still_there(void **state)
+{
+        (void)state;
+        assert_int_equal(in_process(freeze_with_gaps), 0);
+}
+
 static int child_writes(void)
 {
         memset(memory, 99, PAGE);
@@ -171,6 +196,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_frozen_memory_holds_what_it_held),
+                cmocka_unit_test(test_what_was_never_touched_is_still_there),
                 cmocka_unit_test(test_what_a_fork_writes_stays_its_own),
                 cmocka_unit_test(test_a_fork_has_the_pages_that_it_will_use),
         };
