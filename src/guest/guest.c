@@ -359,7 +359,8 @@ static int template_arrange_memory(void)
         if (r == 0)
                 image_settle(template.image);
         else
-                dprintf(STDERR_FILENO, "mayfly template: calls will take longer: %s\n", strerror(-r));
+                dprintf(STDERR_FILENO, "mayfly template: calls will take longer: %s\n",
+                        r == -ECHILD ? "a call that was tried has failed" : strerror(-r));
         template.image = image_free(template.image);
         return 0;
 }
