@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/hash.h"
 #include "base/list.h"
 #include "base/macros.h"
 
@@ -66,13 +67,10 @@ struct cache *cache_free(struct cache *cache)
         return NULL;
 }
 
-/* FNV-1a from a secret start. */
 static struct list *cache_bucket(struct cache *cache, const char *key, size_t length)
 {
-        uint64_t hash = cache->seed;
+        uint64_t hash = hash_add(cache->seed, key, length); /* the start is secret */
 
-        for (size_t i = 0; i < length; i++)
-                hash = (hash ^ (unsigned char)key[i]) * 0x100000001b3u;
         return &cache->buckets[(hash ^ hash >> 32) % BUCKETS];
 }
 

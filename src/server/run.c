@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/hash.h"
 #include "base/macros.h"
 #include "server/api.h"
 #include "server/calls.h"
@@ -74,25 +75,18 @@ static void run_follow(struct exchange *exchange, struct record *record, bool is
                 run_wait(exchange, record);
 }
 
-/* FNV-1a. Whoever finds two requests with the same print has fooled himself alone: keys are kept apart. */
-static uint64_t fingerprint_add(uint64_t print, const char *data, size_t length)
-{
-        for (size_t i = 0; i < length; i++)
-                print = (print ^ (unsigned char)data[i]) * 0x100000001b3;
-        return print;
-}
-
+/* Whoever finds two requests with the same print has fooled himself alone: keys are kept apart. */
 static uint64_t run_fingerprint(const struct exchange *exchange)
 {
         const char *path = http_path(exchange->request), *body;
         const char *version = http_query(exchange->request, "version");
-        uint64_t print = 0xcbf29ce484222325;
+        uint64_t print = HASH_START;
         size_t length;
 
         body = http_body(exchange->request, &length);
-        print = fingerprint_add(print, path, strlen(path) + 1);
-        print = fingerprint_add(print, version ? version : "", version ? strlen(version) + 1 : 1);
-        return fingerprint_add(print, body, length);
+        print = hash_add(print, path, strlen(path) + 1);
+        print = hash_add(print, version ? version : "", version ? strlen(version) + 1 : 1);
+        return hash_add(print, body, length);
 }
 
 static bool run_key_is_valid(const char *key)

@@ -4,17 +4,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* FNV-1a, over the length too: what ends one part is not what begins the next. */
+#include "base/hash.h"
+
+/* Over the length too: what ends one part is not what begins the next. */
 static uint64_t seal_add(uint64_t seal, const struct store_bytes *bytes)
 {
-        for (size_t i = 0; i < bytes->length; i++)
-                seal = (seal ^ (unsigned char)bytes->data[i]) * 0x100000001b3;
-        return (seal ^ bytes->length) * 0x100000001b3;
+        seal = hash_add(seal, bytes->data, bytes->length);
+        return hash_add(seal, (const char *)&bytes->length, sizeof bytes->length);
 }
 
 static uint64_t seal_of(const struct store_version *version)
 {
-        uint64_t seal = 0xcbf29ce484222325;
+        uint64_t seal = HASH_START;
 
         seal = seal_add(seal, &version->code);
         seal = seal_add(seal, &version->compiled);
