@@ -42,7 +42,7 @@ register_at_fork(
     after_in_parent=hooks_caller("after_in_parent", 1),
     after_in_child=hooks_caller("after_in_child", 1),
 )
-template = os.getpid()
+template_pid = os.getpid()
 warm_modules = set()  # what a check need not name as a script's imports
 set_modules = []  # what an import set has beyond that
 
@@ -244,7 +244,7 @@ def renew_randomness():
     use it, and seeding it costs 2 ms."""
     for seed in seeds:
         seed()
-    if "_ssl" in sys.modules and template == getpid():
+    if "_ssl" in sys.modules and template_pid == getpid():
         sys.modules["_ssl"].RAND_add(os.urandom(32), 32)
 
 
@@ -304,14 +304,19 @@ def end_children():
 
 
 def run_exit_handlers():
+    run_registered()
+    logging = sys.modules.get("logging")
+    if logging and logging._handlerList != log_handlers:
+        atexit.register(logging.shutdown)  # last, as it registers itself first
+        run_registered()
+
+
+def run_registered():
     try:
         if atexit._ncallbacks():
             atexit._run_exitfuncs()
     except BaseException:  # the handler's own trouble, printed by those CPythons that do not raise it
         pass
-    logging = sys.modules.get("logging")
-    if logging and logging._handlerList != log_handlers:
-        logging.shutdown()
 
 
 def flush_streams():

@@ -19,6 +19,7 @@ def try_threads():
     for thread in threads:
         thread.join()
     assert sorted(answers.get() for _ in threads) == [0, 1, 2, 3]
+    assert threading.main_thread().native_id == threading.get_native_id()
 
 
 def try_executor():

@@ -165,3 +165,29 @@ def test_traceback_of_a_child_is_on_stderr(mayfly):
         "    raise ValueError('of the child')\n"
         "ValueError: of the child\n"
     )
+
+
+def test_log_handlers_are_flushed_after_the_exit_handlers_of_the_script(mayfly):
+    code = """
+import atexit, logging, logging.handlers
+logging.getLogger().addHandler(logging.handlers.MemoryHandler(99, target=logging.StreamHandler()))
+atexit.register(logging.warning, 'at exit')
+logging.warning('at once')
+return 1
+"""
+    answer = mayfly.post("/run-now", {"language": "python", "code": code, "detail": True})
+    assert answer.data == 1
+    assert [line for line in answer.json["stderr"].split("\n") if line] == ["at once", "at exit"]
+
+
+def test_a_log_handler_that_fails_at_the_end_costs_no_result(mayfly):
+    code = """
+import logging
+class Broken(logging.Handler):
+    def flush(self): raise RuntimeError('no flush')
+logging.getLogger().addHandler(Broken())
+return 1
+"""
+    answer = mayfly.post("/run-now", {"language": "python", "code": code, "detail": True})
+    assert answer.data == 1
+    assert "RuntimeError: no flush" in answer.json["stderr"]
