@@ -237,6 +237,11 @@ static void slot_take_fds(struct enter_slot *slot, const int *fds, size_t n_fds)
         memcpy(slot->cgroups, fds + FORK_FDS_MIN, slot->n_cgroups * sizeof *fds);
 }
 
+static pid_t process_fork(void)
+{
+        return template.hooks->fork ? template.hooks->fork() : fork();
+}
+
 /* 0 in the template; 1 in the new cell. */
 static int template_fork(const struct template_fork *request, struct enter_slot *slot)
 {
@@ -250,7 +255,7 @@ static int template_fork(const struct template_fork *request, struct enter_slot 
         if (answer.error == 0)
                 answer.error = enter_before_fork(slot);
         if (answer.error == 0) {
-                pid = template.hooks->fork ? template.hooks->fork() : fork();
+                pid = process_fork();
                 if (pid == 0) {
                         cell_become(slot, request->selftest);
                         return 1;
@@ -294,7 +299,7 @@ static int template_serve_request(enum guest_role *ret_role)
 }
 
 /* The probe's call lies in its channel, which nobody reads. */
-static void probe_receive(const struct guest_call *sample)
+static void probe_place_call(const struct guest_call *sample)
 {
         const struct frame_call call = { .mode = sample->mode,
                 .language = sample->language,
@@ -321,7 +326,7 @@ static int probe_begin(void)
 {
         prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
         template.is_probe = true;
-        probe_receive(template.hooks->sample);
+        probe_place_call(template.hooks->sample);
         image_begin(template.image);
         if (template.hooks->after_fork_child)
                 template.hooks->after_fork_child();
@@ -332,7 +337,7 @@ static int probe_begin(void)
 static int template_probe(void)
 {
         int status = 0;
-        pid_t pid = template.hooks->fork ? template.hooks->fork() : fork();
+        pid_t pid = process_fork();
 
         if (pid == 0)
                 return probe_begin();
@@ -351,7 +356,7 @@ static int template_arrange_memory(void)
         if (r == 0)
                 r = template_probe();
         if (r == 0)
-                r = image_share_out(template.image);
+                r = image_hand_over(template.image);
         if (r == 0)
                 r = template_probe();
         if (r == 1)
@@ -449,11 +454,11 @@ static int read_whole(void *data, size_t length)
         return 0;
 }
 
-static bool channel_has_something(void)
+bool guest_has_call(int ms)
 {
         struct pollfd channel = { GUEST_CHANNEL_FD, POLLIN, 0 };
 
-        return poll(&channel, 1, 0) != 0;
+        return poll(&channel, 1, ms) > 0;
 }
 
 /*
@@ -473,7 +478,7 @@ static void channel_wait(void)
         sigprocmask(SIG_BLOCK, &signals, &before);
         if (flags >= 0 && fcntl(GUEST_CHANNEL_FD, F_SETOWN, getpid()) == 0 &&
                 fcntl(GUEST_CHANNEL_FD, F_SETFL, flags | O_ASYNC) == 0) {
-                while (!channel_has_something())
+                while (!guest_has_call(0))
                         sigtimedwait(&signals, NULL, &look);
                 fcntl(GUEST_CHANNEL_FD, F_SETFL, flags);
         }
@@ -492,7 +497,7 @@ int guest_receive(struct guest_call *ret_call)
         r = guest_send(FRAME_READY, NULL, 0);
         if (r < 0)
                 return r;
-        if (!channel_has_something())
+        if (!guest_has_call(0))
                 channel_wait();
         r = read_whole(&header, sizeof header);
         if (r == GUEST_EOF)

@@ -59,6 +59,8 @@ enum guest_role { GUEST_ROLE_CELL, GUEST_ROLE_SELFTEST };
  */
 enum guest_role guest_serve(const char *version, const struct guest_hooks *hooks);
 
+/* Whether the call, or the channel's end, is there, or comes within so many milliseconds. */
+bool guest_has_call(int ms);
 /* Says FRAME_READY and blocks until the server sends the call. 0, or negative errno; exits if the server
  * closed the channel. */
 int guest_receive(struct guest_call *ret_call);

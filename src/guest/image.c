@@ -429,7 +429,7 @@ void image_settle(struct image *image)
         image_visit(image, page_drop);
 }
 
-int image_share_out(struct image *image)
+int image_hand_over(struct image *image)
 {
         struct io_uring_params parameters = { 0 };
         /* Open as long as the template lives; its cells have it closed or covered like all that is not

@@ -26,6 +26,6 @@ void image_learn(struct image *image);
  * written as its own at once. 0 or negative errno: -ENOSYS, -EPERM and -ENOMEM are a host that does not allow
  * it (io_uring switched off, RLIMIT_MEMLOCK); forks are then merely dearer.
  */
-int image_share_out(struct image *image);
+int image_hand_over(struct image *image);
 /* In the template, after the second probe: forks get no entries for pages that it has not used. */
 void image_settle(struct image *image);

@@ -28,7 +28,6 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -455,13 +454,12 @@ static napi_value random_found(napi_env env, napi_callback_info info)
 /* waiting(ms): whether the call is there, or comes so soon, so that warming up would only delay it. */
 static napi_value waiting(napi_env env, napi_callback_info info)
 {
-        struct pollfd channel = { .fd = GUEST_CHANNEL_FD, .events = POLLIN };
         napi_value value = NULL;
         uint32_t ms = 0;
 
         arguments(env, info, &value, 1);
         check(napi_get_value_uint32(env, value, &ms));
-        check(napi_get_boolean(env, poll(&channel, 1, (int)ms) == 1, &value));
+        check(napi_get_boolean(env, guest_has_call((int)ms), &value));
         return value;
 }
 

@@ -11,7 +11,6 @@
 #include <Python.h>
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -56,13 +55,12 @@ PyDoc_STRVAR(has_call_doc, "has_call(ms) -> bool\n\nWhether this cell's call is 
 
 static PyObject *has_call(PyObject *self, PyObject *args)
 {
-        struct pollfd channel = { GUEST_CHANNEL_FD, POLLIN, 0 };
         int ms;
 
         (void)self;
         if (!PyArg_ParseTuple(args, "i", &ms))
                 return NULL;
-        return PyBool_FromLong(poll(&channel, 1, ms) > 0);
+        return PyBool_FromLong(guest_has_call(ms));
 }
 
 PyDoc_STRVAR(receive_doc, "receive() -> (mode, language, code, cache, input)\n\n"

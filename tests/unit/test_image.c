@@ -170,7 +170,7 @@ static int lay_out_and_count(void)
         memory = pages_new();
         if (!image || image_freeze(image) != 0 || probe(image) != 0)
                 return 100;
-        if (image_share_out(image) != 0)
+        if (image_hand_over(image) != 0)
                 return 101; /* no io_uring here */
         if (probe(image) != 0)
                 return 102;
