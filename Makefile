@@ -21,6 +21,10 @@ build: ## build everything, tests too
 test: build ## run every test (as root)
 	@tests/run $(BUILD)
 
+attack: build ## run the attacks that the walls must stand (as root)
+	@MAYFLY_BUILD=$(BUILD) /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/integration/test_walls.py \
+		tests/integration/test_isolation.py tests/integration/test_storm.py
+
 check: lint test ## lint, then test: what a change must pass
 
 bench: build ## measure, beside what it replaces
@@ -50,4 +54,4 @@ docs: build ## write docs/settings.md from the settings table
 clean: ## remove what was built; node_modules and data stay
 	@rm -rf build build-asan
 
-.PHONY: help run build test check bench lint format asan docs clean
+.PHONY: help run build test attack check bench lint format asan docs clean
