@@ -9,8 +9,7 @@
 /* Over the length too: what ends one part is not what begins the next. */
 static uint64_t seal_add(uint64_t seal, const struct store_bytes *bytes)
 {
-        seal = hash_add(seal, bytes->data, bytes->length);
-        return hash_add(seal, (const char *)&bytes->length, sizeof bytes->length);
+        return (hash_add(seal, bytes->data, bytes->length) ^ bytes->length) * HASH_PRIME;
 }
 
 static uint64_t seal_of(const struct store_version *version)
