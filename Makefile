@@ -25,6 +25,10 @@ attack: build ## run the attacks that the walls must stand (as root)
 	@MAYFLY_BUILD=$(BUILD) /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/integration/test_walls.py \
 		tests/integration/test_isolation.py tests/integration/test_storm.py
 
+soak: build ## kill mayfly while it stores, again and again: ROUNDS of it, 2000 by default (as root)
+	@MAYFLY_BUILD=$(BUILD) MAYFLY_ROUNDS=$(or $(ROUNDS),2000) /usr/bin/python3 -m pytest -q -s -p no:cacheprovider \
+		tests/integration/test_crash.py
+
 check: lint test ## lint, then test: what a change must pass
 
 bench: build ## measure, beside what it replaces
@@ -54,4 +58,4 @@ docs: build ## write docs/settings.md from the settings table
 clean: ## remove what was built; node_modules and data stay
 	@rm -rf build build-asan
 
-.PHONY: help run build test attack check bench lint format asan docs clean
+.PHONY: help run build test attack soak check bench lint format asan docs clean

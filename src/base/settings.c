@@ -1,6 +1,5 @@
 #include "base/settings.h"
 
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/macros.h"
+#include "base/settings_check.h"
 
 static void fclosep(FILE **file)
 {
@@ -59,13 +59,37 @@ static const struct setting table[] = {
         { "TIMEOUT_SCRIPT", KIND_SECONDS, AT(timeout_script_ms), "30", 0.01, 86400,
                 "wall-clock limit of one call, seconds" },
         { "REDIS_HOST", KIND_TEXT, AT(redis_host), NULL, 0, 0,
-                "keep functions in Redis (not built yet: must be unset)" },
+                "keep functions in Redis or Valkey, there; unset, and no REDIS_SENTINELS: in SQLite under "
+                "DATA_DIR" },
         { "REDIS_PORT", KIND_COUNT, AT(redis_port), "6379", 1, 65535, "port of Redis" },
         { "REDIS_PASSWORD", KIND_TEXT, AT(redis_password), NULL, 0, 0, "password of Redis" },
         { "REDIS_DB", KIND_COUNT, AT(redis_db), "0", 0, 1e6, "database number of Redis" },
         { "DATA_DIR", KIND_TEXT, AT(data_dir), "./data", 0, 0, "directory of the embedded store" },
         { "AUTH_TOKEN", KIND_TEXT, AT(auth_token), NULL, 0, 0,
                 "bearer token(s) that clients must send, comma separated" },
+        /* where functions are kept */
+        { "REDIS_USERNAME", KIND_TEXT, AT(redis_username), NULL, 0, 0,
+                "user of Redis, if it is not the default one; wants REDIS_PASSWORD" },
+        { "REDIS_SENTINELS", KIND_TEXT, AT(redis_sentinels), NULL, 0, 0,
+                "`host:port`, comma separated, of the Sentinels that know where the primary is (without a "
+                "port: 26379); they win over REDIS_HOST and REDIS_PORT" },
+        { "REDIS_SENTINEL_MASTER", KIND_TEXT, AT(redis_sentinel_master), "mymaster", 0, 0,
+                "the name that the Sentinels know it by" },
+        { "REDIS_SENTINEL_PASSWORD", KIND_TEXT, AT(redis_sentinel_password), NULL, 0, 0,
+                "password of the Sentinels" },
+        { "REDIS_TLS", KIND_SWITCH, AT(redis_tls), "false", 0, 0, "speak TLS to Redis and to the Sentinels" },
+        { "REDIS_TLS_CA", KIND_TEXT, AT(redis_tls_ca), NULL, 0, 0,
+                "file with the certificates (PEM) that Redis' own must lead to; unset: the host's" },
+        { "REDIS_TLS_CERT", KIND_TEXT, AT(redis_tls_cert), NULL, 0, 0,
+                "file with a certificate (PEM) to show to Redis; wants REDIS_TLS_KEY" },
+        { "REDIS_TLS_KEY", KIND_TEXT, AT(redis_tls_key), NULL, 0, 0, "file with its key (PEM)" },
+        { "REDIS_TIMEOUT", KIND_SECONDS, AT(redis_timeout_ms), "1", 0.05, 60,
+                "for Redis to take a connection, and to answer, seconds" },
+        { "REDIS_PREFIX", KIND_TEXT, AT(redis_prefix), "mayfly:", 0, 0,
+                "what the names of mayfly's own keys begin with" },
+        { "REDIS_REPLICAS", KIND_COUNT, AT(redis_replicas), "0", 0, 64,
+                "replicas of Redis that must have an upload before it is answered" },
+        { "ALIASES_MAX", KIND_COUNT, AT(aliases_max), "64", 1, 1000, "aliases of one function" },
         /* limits of one cell */
         { "MAX_PROCESSES_PER_CONTAINER", KIND_COUNT, AT(max_processes), "64", 4, 65536,
                 "processes and threads of one cell" },
@@ -390,48 +414,6 @@ static int load_flags(struct settings *settings, int argc, char **argv, char *er
         return 0;
 }
 
-static bool host_is_loopback(const char *host)
-{
-        struct in_addr address;
-
-        /* 127.0.0.0/8 as an address: a name may well begin with "127." and be anywhere. */
-        if (inet_pton(AF_INET, host, &address) == 1)
-                return ntohl(address.s_addr) >> 24 == 127;
-        return strcmp(host, "::1") == 0 || strcmp(host, "localhost") == 0;
-}
-
-static bool has_empty_item(const char *list)
-{
-        return *list == ',' || strstr(list, ",,") || list[strlen(list) - 1] == ',';
-}
-
-/* What is wrong only in combination. */
-static int settings_check(const struct settings *settings, char *error, size_t size)
-{
-        if (!settings->http_host)
-                return fail(error, size, "HTTP_HOST: must not be empty; 127.0.0.1 is the default");
-        if (!host_is_loopback(settings->http_host) && !settings->auth_token)
-                return fail(error, size,
-                        "HTTP_HOST=%s is not loopback and AUTH_TOKEN is not set: anybody who reaches it "
-                        "could run code. Set AUTH_TOKEN to a secret (for example: openssl rand -hex 32), or "
-                        "bind 127.0.0.1",
-                        settings->http_host);
-        if (settings->auth_token && settings->auth_token[strcspn(settings->auth_token, " \t\r\n")])
-                return fail(error, size, "AUTH_TOKEN: a token must not hold blanks");
-        if (settings->auth_token && has_empty_item(settings->auth_token))
-                return fail(error, size, "AUTH_TOKEN: an empty token between commas would let everybody in");
-        if (settings->gpu_enabled)
-                return fail(error, size, "GPU_ENABLED=true: GPU access is not built yet; set it to false");
-        if (settings->redis_host)
-                return fail(error, size,
-                        "REDIS_HOST=%s: the Redis store is not built yet; unset it to keep functions in "
-                        "SQLite under DATA_DIR",
-                        settings->redis_host);
-        if (!settings->data_dir)
-                return fail(error, size, "DATA_DIR: must not be empty; ./data is the default");
-        return 0;
-}
-
 int settings_load(int argc, char **argv, char **environment, const char *env_file,
         struct settings *ret_settings, char *error, size_t error_size)
 {
@@ -470,12 +452,14 @@ int settings_load(int argc, char **argv, char **environment, const char *env_fil
 
 int settings_load_strings(int fd, struct settings *ret_settings, char *error, size_t error_size)
 {
-        char text[SETTINGS_BYTES_MAX + 2], *pairs[ARRAY_SIZE(table) + 1], *no_flags[] = { NULL };
-        ssize_t length = pread(fd, text, sizeof text - 1, 0);
+        const size_t size = SETTINGS_BYTES_MAX + 3 * SETTINGS_FILE_MAX + 2;
+        char *pairs[ARRAY_SIZE(table) + 1], *no_flags[] = { NULL };
+        _cleanup_(freep) char *text = malloc(size);
+        ssize_t length = text ? pread(fd, text, size - 1, 0) : -1;
         size_t n = 0;
 
         *ret_settings = (struct settings){ 0 };
-        if (length < 0 || (size_t)length == sizeof text - 1)
+        if (length < 0 || (size_t)length == size - 1)
                 return fail(error, error_size, "the settings cannot be read whole: %s",
                         length < 0 ? strerror(errno) : "they are too long");
         text[length] = 0;

@@ -47,10 +47,23 @@ struct settings {
         uint32_t drain_timeout_ms;
 
         bool gpu_enabled; /* refused until it is built */
-        char *redis_host; /* likewise */
+
+        char *redis_host; /* NULL, and no sentinels: SQLite */
         uint32_t redis_port;
+        char *redis_username;
         char *redis_password;
         uint32_t redis_db;
+        char *redis_sentinels; /* comma separated addresses, or NULL */
+        char *redis_sentinel_master;
+        char *redis_sentinel_password;
+        bool redis_tls;
+        char *redis_tls_ca; /* names of files; in the server: what they hold (PEM) */
+        char *redis_tls_cert;
+        char *redis_tls_key;
+        uint32_t redis_timeout_ms;
+        char *redis_prefix;
+        uint32_t redis_replicas;
+        uint32_t aliases_max; /* of a function */
 
         char *python;
         char *node;
@@ -71,10 +84,17 @@ enum { SETTINGS_HELP = 1, SETTINGS_VERSION = 2, SETTINGS_MARKDOWN = 3 };
  */
 int settings_load(int argc, char **argv, char **environment, const char *env_file,
         struct settings *ret_settings, char *error, size_t error_size);
-enum { SETTINGS_BYTES_MAX = 65534 }; /* of that file */
-/* The same from a file that holds NAME=value strings, each with its NUL, read from its start. */
+enum { SETTINGS_BYTES_MAX = 65534, SETTINGS_FILE_MAX = 512 << 10 };
+/* The same from a file that holds NAME=value strings, each with its NUL, read from its start: at most
+ * SETTINGS_BYTES_MAX, and SETTINGS_FILE_MAX for each of the files that the REDIS_TLS_ ones have named. */
 int settings_load_strings(int fd, struct settings *ret_settings, char *error, size_t error_size);
 void settings_deinit(struct settings *settings);
+
+/* Where functions are kept: in Redis, or under DATA_DIR. */
+static inline bool settings_use_redis(const struct settings *settings)
+{
+        return settings->redis_host || settings->redis_sentinels;
+}
 
 /* The settings as NAME=value strings for a child's environment, NULL-terminated, owned by the caller; NULL
  * when memory is out. */

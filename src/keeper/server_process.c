@@ -22,8 +22,8 @@
 
 enum { RETRY_US = 100000, HEALTHY_US = 60000000, FAILURES_MAX = 8, SERVER_TMP_BYTES = 64 << 20 };
 
-/* A root like the cells', and in it the data directory and the server's own /proc: nothing else of the host.
- */
+/* A root like the cells', and in it the server's own /proc and what the brief names: DATA_DIR, or the files
+ * that find Redis by its name, as they are now. */
 static int server_enter(struct keeper *keeper, int control)
 {
         const struct keeper_place place = {
@@ -33,13 +33,15 @@ static int server_enter(struct keeper *keeper, int control)
                 .n_fds = 4,
                 .fds = { control, BRIEF_LISTEN_FD, BRIEF_SETTINGS_FD, BRIEF_SERVER_FD },
         };
-        char target[BRIEF_PATH + 8];
 
-        snprintf(target, sizeof target, "%s/srv", keeper->brief->root);
-        if (unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS) < 0 ||
-                mount(keeper->brief->data_dir, target, NULL, MS_BIND, NULL) < 0 ||
-                mount(NULL, target, NULL, MS_BIND | MS_REMOUNT | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
+        if (unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS) < 0)
                 return -errno;
+        for (const struct brief_bind *bind = keeper->brief->server_binds; bind->source[0]; bind++) {
+                if ((mount(bind->source, bind->target, NULL, MS_BIND, NULL) < 0 ||
+                            mount(NULL, bind->target, NULL, bind->flags, NULL) < 0) &&
+                        errno != ENOENT)
+                        return -errno;
+        }
         return keeper_enter(keeper, &place);
 }
 

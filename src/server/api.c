@@ -7,6 +7,7 @@
 
 #include "base/settings.h"
 #include "server/calls.h"
+#include "server/catalog.h"
 #include "server/exchange.h"
 #include "server/functions.h"
 #include "server/language.h"
@@ -25,6 +26,10 @@ static const struct route {
         { "POST", "/upload", false, upload_start },
         { "POST", "/run/", false, run_stored },
         { "POST", "/run-now", false, run_now },
+        { "GET", "/functions", false, catalog_list },
+        { "GET", "/functions/", false, catalog_get },
+        { "PUT", "/functions/", false, catalog_put },
+        { "DELETE", "/functions/", false, catalog_delete },
         { "GET", "/calls/", false, calls_get },
         { "DELETE", "/calls/", false, calls_delete },
         { "GET", "/templates", false, status_templates },

@@ -1,7 +1,7 @@
 /*
- * A hash table over the path (for scripts without one, over the code), and one list from the script used last
- * to the one unused for longest. The versions of one path share a bucket, so the latest is found by looking
- * for the mark. The hash starts from a random number, so nobody outside can choose the bucket.
+ * A hash table over the path (for scripts without one, over the code), and one list from the entry used last
+ * to the one unused for longest. The versions and the names of one path share a bucket. The hash starts from
+ * a random number, so nobody outside can choose the bucket.
  */
 
 #include "server/cache.h"
@@ -20,9 +20,12 @@ enum { BUCKETS = 4096 };
 struct cache_entry {
         struct list bucket;
         struct list use;
-        struct script *script;
-        bool is_latest;
+        struct script *script; /* NULL: this is a name */
+        const char *name;      /* a name: behind the path, in `text` */
+        uint64_t version;      /* what it stands for */
+        bool is_stale;
         size_t size;
+        char text[];
 };
 
 struct cache {
@@ -74,20 +77,42 @@ static struct list *cache_bucket(struct cache *cache, const char *key, size_t le
         return &cache->buckets[(hash ^ hash >> 32) % BUCKETS];
 }
 
+static struct list *cache_bucket_of_path(struct cache *cache, const char *path)
+{
+        return cache_bucket(cache, path, strlen(path));
+}
+
 static struct list *cache_bucket_of(struct cache *cache, const struct script *script)
 {
         if (script->path)
-                return cache_bucket(cache, script->path, strlen(script->path));
+                return cache_bucket_of_path(cache, script->path);
         return cache_bucket(cache, script->code.data, script->code.length);
 }
 
-static struct script *cache_touch(struct cache *cache, struct cache_entry *entry)
+static const char *entry_path(const struct cache_entry *entry)
+{
+        return entry->script ? entry->script->path : entry->text;
+}
+
+static bool entry_is_of(const struct cache_entry *entry, const char *path)
+{
+        const char *own = entry_path(entry);
+
+        return own && strcmp(own, path) == 0;
+}
+
+static uint64_t entry_version(const struct cache_entry *entry)
+{
+        return entry->script ? entry->script->version : entry->version;
+}
+
+static struct cache_entry *cache_touch(struct cache *cache, struct cache_entry *entry)
 {
         if (!entry)
                 return NULL;
         list_remove(&entry->use);
         list_append(cache->uses.next, &entry->use); /* before the first, which is behind the head */
-        return entry->script;
+        return entry;
 }
 
 static struct cache_entry *cache_look(struct list *bucket, const char *path, uint64_t version)
@@ -95,8 +120,18 @@ static struct cache_entry *cache_look(struct list *bucket, const char *path, uin
         list_foreach(link, bucket) {
                 struct cache_entry *entry = container_of(link, struct cache_entry, bucket);
 
-                if (entry->script->path && strcmp(entry->script->path, path) == 0 &&
-                        (version ? entry->script->version == version : entry->is_latest))
+                if (entry->script && entry->script->version == version && entry_is_of(entry, path))
+                        return entry;
+        }
+        return NULL;
+}
+
+static struct cache_entry *cache_look_name(struct list *bucket, const char *path, const char *name)
+{
+        list_foreach(link, bucket) {
+                struct cache_entry *entry = container_of(link, struct cache_entry, bucket);
+
+                if (!entry->script && strcmp(entry->name, name) == 0 && entry_is_of(entry, path))
                         return entry;
         }
         return NULL;
@@ -107,50 +142,44 @@ static struct cache_entry *cache_look_code(struct list *bucket, const char *code
         list_foreach(link, bucket) {
                 struct cache_entry *entry = container_of(link, struct cache_entry, bucket);
 
-                if (!entry->script->path && entry->script->code.length == length &&
+                if (entry->script && !entry->script->path && entry->script->code.length == length &&
                         memcmp(entry->script->code.data, code, length) == 0)
                         return entry;
         }
         return NULL;
 }
 
-struct script *cache_find(struct cache *cache, const char *path, uint64_t version)
+struct script *cache_find(
+        struct cache *cache, const char *path, const char *name, uint64_t version, bool *ret_stale)
 {
-        return cache_touch(cache, cache_look(cache_bucket(cache, path, strlen(path)), path, version));
+        struct list *bucket = cache_bucket_of_path(cache, path);
+        struct cache_entry *named = name ? cache_look_name(bucket, path, name) : NULL, *entry;
+
+        if (name && !named)
+                return NULL;
+        entry = cache_look(bucket, path, named ? named->version : version);
+        if (!entry)
+                return NULL;
+        *ret_stale = entry->is_stale || (named && named->is_stale);
+        cache_touch(cache, named);
+        return cache_touch(cache, entry)->script;
 }
 
 struct script *cache_find_code(struct cache *cache, const char *code, size_t code_length)
 {
-        return cache_touch(cache, cache_look_code(cache_bucket(cache, code, code_length), code, code_length));
+        struct list *bucket = cache_bucket(cache, code, code_length);
+        struct cache_entry *entry = cache_touch(cache, cache_look_code(bucket, code, code_length));
+
+        return entry ? entry->script : NULL;
 }
 
-/* The mark moves to the newer version only: answers of the store may be older than an upload since. */
-static bool cache_move_latest(struct list *bucket, const struct script *script)
+static struct cache_entry *cache_add(struct cache *cache, struct list *bucket, size_t text, size_t more)
 {
-        struct cache_entry *latest = cache_look(bucket, script->path, 0);
-
-        if (latest && latest->script->version > script->version)
-                return false;
-        if (latest)
-                latest->is_latest = false;
-        return true;
-}
-
-static struct cache_entry *cache_known(struct list *bucket, const struct script *script)
-{
-        if (script->path)
-                return cache_look(bucket, script->path, script->version);
-        return cache_look_code(bucket, script->code.data, script->code.length);
-}
-
-static struct cache_entry *cache_add(struct cache *cache, struct list *bucket, struct script *script)
-{
-        struct cache_entry *entry = malloc(sizeof *entry);
+        struct cache_entry *entry = calloc(1, sizeof *entry + text);
 
         if (!entry)
                 return NULL;
-        *entry = (struct cache_entry){ .script = script_ref(script),
-                .size = sizeof *entry + script_size(script) };
+        entry->size = sizeof *entry + text + more;
         list_append(bucket, &entry->bucket);
         list_append(cache->uses.next, &entry->use);
         cache->size += entry->size;
@@ -163,17 +192,55 @@ static void cache_trim(struct cache *cache)
                 cache_drop(cache, container_of(cache->uses.previous, struct cache_entry, use));
 }
 
-void cache_put(struct cache *cache, struct script *script, bool is_latest)
+static struct cache_entry *cache_known(struct list *bucket, const struct script *script)
+{
+        if (script->path)
+                return cache_look(bucket, script->path, script->version);
+        return cache_look_code(bucket, script->code.data, script->code.length);
+}
+
+void cache_put(struct cache *cache, struct script *script)
 {
         struct list *bucket = cache_bucket_of(cache, script);
-        bool marked = is_latest && script->path && cache_move_latest(bucket, script);
         struct cache_entry *entry = cache_known(bucket, script);
 
+        if (!entry) {
+                entry = cache_add(cache, bucket, 0, script_size(script));
+                if (!entry)
+                        return;
+                entry->script = script_ref(script);
+        }
+        entry->is_stale = false;
+        cache_touch(cache, entry);
+        cache_trim(cache);
+}
+
+static struct cache_entry *cache_add_name(struct cache *cache, const char *path, const char *name)
+{
+        size_t path_size = strlen(path) + 1, name_size = strlen(name) + 1;
+        struct cache_entry *entry =
+                cache_add(cache, cache_bucket_of_path(cache, path), path_size + name_size, 0);
+
         if (!entry)
-                entry = cache_add(cache, bucket, script);
+                return NULL;
+        memcpy(entry->text, path, path_size);
+        entry->name = memcpy(entry->text + path_size, name, name_size);
+        return entry;
+}
+
+void cache_put_name(struct cache *cache, const char *path, const char *name, uint64_t version)
+{
+        struct cache_entry *entry = cache_look_name(cache_bucket_of_path(cache, path), path, name);
+
+        /* Answers of the store may be older than an upload since. */
+        if (entry && strcmp(name, CACHE_LATEST) == 0 && entry->version > version && !entry->is_stale)
+                return;
+        if (!entry)
+                entry = cache_add_name(cache, path, name);
         if (!entry)
                 return;
-        entry->is_latest |= marked;
+        entry->version = version;
+        entry->is_stale = false;
         cache_touch(cache, entry);
         cache_trim(cache);
 }
@@ -188,6 +255,41 @@ void cache_weigh(struct cache *cache, const struct script *script)
         entry->size = sizeof *entry + script_size(script);
         cache->size += entry->size;
         cache_trim(cache);
+}
+
+void cache_forget(struct cache *cache, const char *path, uint64_t version)
+{
+        list_foreach(link, cache_bucket_of_path(cache, path)) {
+                struct cache_entry *entry = container_of(link, struct cache_entry, bucket);
+
+                if (entry_is_of(entry, path) && (version == 0 || entry_version(entry) == version))
+                        cache_drop(cache, entry);
+        }
+}
+
+void cache_forget_name(struct cache *cache, const char *path, const char *name)
+{
+        struct cache_entry *entry = cache_look_name(cache_bucket_of_path(cache, path), path, name);
+
+        if (entry)
+                cache_drop(cache, entry);
+}
+
+void cache_mark_stale(struct cache *cache, const char *path)
+{
+        if (path) {
+                list_foreach(link, cache_bucket_of_path(cache, path)) {
+                        struct cache_entry *entry = container_of(link, struct cache_entry, bucket);
+
+                        entry->is_stale |= entry_is_of(entry, path);
+                }
+                return;
+        }
+        list_foreach(link, &cache->uses) {
+                struct cache_entry *entry = container_of(link, struct cache_entry, use);
+
+                entry->is_stale |= entry_path(entry) != NULL;
+        }
 }
 
 size_t cache_size(const struct cache *cache)

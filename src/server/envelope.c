@@ -8,9 +8,10 @@
 #include "base/error.h"
 #include "base/macros.h"
 #include "base/settings.h"
-#include "server/functions.h"
 #include "server/json_scan.h"
 #include "server/language.h"
+#include "store/function_name.h"
+#include "store/store.h"
 
 /* What a reader needs, and where it says what is wrong. */
 struct envelope_reader {
@@ -23,7 +24,8 @@ struct envelope_reader {
 
 typedef int envelope_step(struct envelope_reader *reader, const char *name, struct json_span value);
 
-static envelope_step read_path, read_language, read_code, read_input, read_stream, read_detail, read_limits;
+static envelope_step read_path, read_language, read_code, read_input, read_stream, read_detail, read_limits,
+        read_version;
 
 /* Bits of enum envelope_kind: where the member must be, and where it may be. Elsewhere it is passed over. */
 static const struct member {
@@ -38,6 +40,7 @@ static const struct member {
         { "stream", 0, ENVELOPE_RUN | ENVELOPE_RUN_NOW, read_stream },
         { "detail", 0, ENVELOPE_RUN | ENVELOPE_RUN_NOW, read_detail },
         { "limits", 0, ENVELOPE_UPLOAD | ENVELOPE_RUN | ENVELOPE_RUN_NOW, read_limits },
+        { "version", ENVELOPE_ALIAS, ENVELOPE_ALIAS, read_version },
 };
 
 static int envelope_fault(struct envelope_reader *reader, int outcome, const char *format, ...)
@@ -80,7 +83,11 @@ static int read_path(struct envelope_reader *reader, const char *name, struct js
                 return envelope_fault(reader, ENVELOPE_BAD,
                         "`path` must be 1 to %d bytes: segments of letters, digits, `.`, `_` and `-` with "
                         "one `/` between them, and none of them `.` or `..`.",
-                        FUNCTION_PATH_MAX);
+                        STORE_PATH_MAX);
+        if (function_path_alias(reader->envelope->path, NULL))
+                return envelope_fault(reader, ENVELOPE_BAD,
+                        "`path` must not have `aliases` as its last segment but one: there are the aliases "
+                        "of the function before it.");
         return 0;
 }
 
@@ -169,6 +176,26 @@ static int read_detail(struct envelope_reader *reader, const char *name, struct 
 }
 
 /* To pass over those of a caller would mean to run without them. */
+enum { VERSION_DIGITS_MAX = 18 };
+
+static int read_version(struct envelope_reader *reader, const char *name, struct json_span value)
+{
+        static const char digits[] = "0123456789";
+
+        reader->envelope->version = 0;
+        for (size_t i = 0; i < value.length && value.length <= VERSION_DIGITS_MAX; i++) {
+                const char *digit = memchr(digits, value.text[i], sizeof digits - 1);
+
+                if (!digit)
+                        return envelope_fault(
+                                reader, ENVELOPE_BAD, "`%s` must be the number of a version.", name);
+                reader->envelope->version = reader->envelope->version * 10 + (uint64_t)(digit - digits);
+        }
+        if (reader->envelope->version == 0)
+                return envelope_fault(reader, ENVELOPE_BAD, "`%s` must be the number of a version.", name);
+        return 0;
+}
+
 static int read_limits(struct envelope_reader *reader, const char *name, struct json_span value)
 {
         int r;

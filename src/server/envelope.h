@@ -13,7 +13,7 @@ struct languages;
 struct settings;
 
 /* Which route it was sent to: that decides which members it must and may have. */
-enum envelope_kind { ENVELOPE_UPLOAD = 1, ENVELOPE_RUN = 2, ENVELOPE_RUN_NOW = 4 };
+enum envelope_kind { ENVELOPE_UPLOAD = 1, ENVELOPE_RUN = 2, ENVELOPE_RUN_NOW = 4, ENVELOPE_ALIAS = 8 };
 
 enum { ENVELOPE_BAD = 1, ENVELOPE_LARGE = 2 };
 
@@ -28,6 +28,7 @@ struct envelope {
         char *input_text; /* a string that held JSON, decoded */
         struct limits limits;
         bool stream, detail;
+        uint64_t version; /* at least 1 */
 };
 
 /* What decides whether a value is good. */

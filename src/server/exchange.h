@@ -33,7 +33,8 @@ struct exchange {
         struct watcher watcher; /* of record */
         struct events *events;  /* its answer, if that is an event stream */
         const char *headers;    /* further lines of its answer, or NULL */
-        uint64_t version;       /* /run: asked for; 0: the latest */
+        uint64_t version;       /* asked for; 0: the latest, or */
+        const char *alias;      /* an alias, in the request */
         struct call_times times;
 };
 

@@ -1,7 +1,10 @@
 /*
- * Four kinds of job go to the store thread: load, upload, keep_cache, check. Each carries copies or
- * references of what it needs, so the thread never touches the cache, and the loop never touches the store.
- * The thread works in order: a load that was asked for before an upload also comes back before it.
+ * A job is a question to the store with what its answer is for. The table of kinds says what is done before
+ * and after on the worker, since hashing takes time that the loop has not, and what then follows on the loop.
+ *
+ * Answers may come in another order than the changes that they tell of. So every path has an epoch, which
+ * moves on when something of it is taken away, moved, or changed by somebody else: an answer of a question
+ * that was asked in an earlier epoch is given to whoever asked, and not remembered.
  */
 
 #include "server/functions.h"
@@ -14,229 +17,398 @@
 #include <time.h>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/macros.h"
 #include "base/settings.h"
 #include "server/cache.h"
 #include "server/language.h"
 #include "server/seal.h"
-#include "server/store_thread.h"
+#include "store/worker.h"
 
-enum { CHECK_UP_S = 5, CHECK_DOWN_S = 1 };
+enum { CHECK_UP_MS = 5000, CHECK_DOWN_MS = 500, EPOCHS = 1024 };
 
 struct functions {
         const struct settings *settings;
         struct cache *cache;
-        struct store_thread *thread;
+        struct store *store;
+        struct worker *worker;
         struct event *check_timer;
-        bool store_up;
+        bool store_up, store_was_asked, is_checking, is_closing;
+        uint32_t epochs[EPOCHS];
 };
+
+enum job_kind { JOB_LOAD, JOB_SHOW, JOB_UPLOAD, JOB_KEEP, JOB_CHECK, JOB_REMOVE, JOB_ALIAS, JOB_LOOK };
 
 struct function_job {
-        struct store_job job;
+        struct store_request request;
+        struct worker_job work;
         struct functions *functions;
+        enum job_kind kind;
+        uint32_t epoch;
         functions_done *done;
+        functions_answered *answered;
         void *context;
-        struct script *script; /* upload, keep_cache */
-        struct bytes limits;   /* upload: the script's, as text */
-        char *path;            /* load */
-        uint64_t version;      /* load: asked for, 0 is the latest; upload: given */
-        uint64_t latest;       /* load: the latest there is */
-        struct store_version found;
-        int r;
-        char reason[256];
+        struct script *script;      /* upload, keep; load: what was found */
+        struct store_version given; /* upload, keep: as the store keeps it; its strings are others' */
+        struct bytes limits;        /* upload: the script's, as text */
+        char seal[SEAL_MAX];        /* upload, keep */
+        char *path, *alias, *after; /* what the request says */
 };
 
-static bool function_segment_valid(const char *segment, size_t length)
-{
-        static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+typedef void job_step(struct function_job *job);
+static job_step job_seal, job_open, load_finish, upload_finish, keep_finish, check_finish, remove_finish,
+        alias_finish;
 
-        for (size_t i = 0; i < length; i++) {
-                if (!memchr(allowed, segment[i], sizeof allowed - 1))
-                        return false;
-        }
-        if (length <= 2 && memcmp(segment, "..", length) == 0)
-                return false; /* empty, `.` or `..` */
-        return true;
+/* before, after: on the worker, if the question is asked and answered with 0. finish: on the loop, in any
+ * case, before whoever asked is told. */
+static const struct job_row {
+        job_step *before, *after, *finish;
+        bool is_write;
+} jobs[] = {
+        [JOB_LOAD] = { NULL, job_open, load_finish, false },
+        [JOB_SHOW] = { NULL, job_open, NULL, false },
+        [JOB_UPLOAD] = { job_seal, NULL, upload_finish, true },
+        [JOB_KEEP] = { job_seal, NULL, keep_finish, true },
+        [JOB_CHECK] = { NULL, NULL, check_finish, true },
+        [JOB_REMOVE] = { NULL, NULL, remove_finish, true },
+        [JOB_ALIAS] = { NULL, NULL, alias_finish, true },
+        [JOB_LOOK] = { NULL, NULL, NULL, false },
+};
+
+static uint32_t *functions_epoch(struct functions *functions, const char *path)
+{
+        return &functions->epochs[hash_add(HASH_START, path, strlen(path)) % EPOCHS];
 }
 
-bool function_path_valid(const char *path, size_t length)
+/* --- a job's way --- */
+
+static void functions_schedule_check(struct functions *functions)
 {
-        const char *end = path + length;
+        unsigned delay_ms = functions->store_up ? CHECK_UP_MS : CHECK_DOWN_MS;
+        struct timeval delay = { .tv_sec = delay_ms / 1000, .tv_usec = delay_ms % 1000 * 1000 };
 
-        if (length < 1 || length > FUNCTION_PATH_MAX)
-                return false;
-        for (const char *segment = path;;) {
-                const char *slash = memchr(segment, '/', (size_t)(end - segment));
-                const char *stop = slash ? slash : end;
+        evtimer_add(functions->check_timer, &delay);
+}
 
-                if (!function_segment_valid(segment, (size_t)(stop - segment)))
-                        return false;
-                if (!slash)
-                        return true;
-                segment = slash + 1;
-        }
+/* Logs the store's coming and going, once each. It is up again when something could be written: a store that
+ * can be read alone is of no use to uploads. */
+static void functions_note_store(struct functions *functions, const struct function_job *job)
+{
+        bool is_down = job->request.r == STORE_UNAVAILABLE, was_asked = functions->store_was_asked;
+        bool is_up = jobs[job->kind].is_write && job->request.r >= 0 && !is_down;
+        char reason[sizeof job->request.reason];
+
+        if (functions->is_closing || (!is_down && !is_up))
+                return;
+        functions->store_was_asked = true;
+        if (was_asked && functions->store_up == is_up)
+                return;
+        functions->store_up = is_up;
+        if (is_down)
+                log_error(
+                        "store.down", "reason=\"%s\"", log_safe(job->request.reason, reason, sizeof reason));
+        else
+                log_info("store.up", "uploads=accepted");
+        if (!functions->is_checking)
+                functions_schedule_check(functions);
 }
 
 static struct function_job *function_job_free(struct function_job *job)
 {
+        store_request_deinit(&job->request);
         script_unref(job->script);
-        store_version_deinit(&job->found);
         bytes_deinit(&job->limits);
         free(job->path);
+        free(job->alias);
+        free(job->after);
         free(job);
         return NULL;
 }
 
-/* Logs the store's coming and going, once each. */
-static void functions_note_store(struct functions *functions, const struct function_job *job)
+static void function_job_finish(struct function_job *job)
 {
-        bool up = job->r != STORE_UNAVAILABLE;
-        char reason[sizeof job->reason];
-
-        if (up == functions->store_up)
-                return;
-        functions->store_up = up;
-        if (up)
-                log_info("store.up", "uploads=accepted");
-        else
-                log_error("store.down", "reason=\"%s\"", log_safe(job->reason, reason, sizeof reason));
-}
-
-/* The end of every job: what the store said, in the words of functions.h. */
-static void function_job_finish(struct function_job *job, struct script *script)
-{
-        int r = job->r;
+        static const int outcomes[] = {
+                [STORE_NOT_FOUND] = FUNCTIONS_NOT_FOUND, [STORE_UNAVAILABLE] = FUNCTIONS_UNAVAILABLE
+        };
+        const struct job_row *row = &jobs[job->kind];
+        int r;
 
         functions_note_store(job->functions, job);
-        if (r == STORE_NOT_FOUND)
-                r = FUNCTIONS_NOT_FOUND;
-        else if (r == STORE_UNAVAILABLE)
-                r = FUNCTIONS_UNAVAILABLE;
+        if (row->finish)
+                row->finish(job);
+        r = job->request.r;
+        if (job->answered)
+                job->answered(&job->request, job->context);
         if (job->done)
-                job->done(r, r == 0 ? script : NULL, job->context);
+                job->done(r > 0 ? outcomes[r] : r, r == 0 ? job->script : NULL, job->context);
         function_job_free(job);
 }
 
-static void function_job_give(struct function_job *job, void (*work)(struct store_job *, struct store *),
-        void (*done)(struct store_job *))
+/* At the end of the server there is no worker any more, and nobody whom it would keep waiting. */
+static void function_job_work(struct function_job *job, void (*work)(struct worker_job *, void *),
+        void (*done)(struct worker_job *))
 {
-        job->job.work = work;
-        job->job.done = done;
-        store_thread_give(job->functions->thread, &job->job);
+        job->work = (struct worker_job){ .work = work, .done = done };
+        if (job->functions->worker) {
+                worker_give(job->functions->worker, &job->work);
+        } else {
+                work(&job->work, NULL);
+                done(&job->work);
+        }
 }
 
-static void function_job_keep_reason(struct function_job *job, struct store *store)
+static void function_job_after(struct worker_job *work, void *context)
 {
-        if (job->r == STORE_UNAVAILABLE)
-                snprintf(job->reason, sizeof job->reason, "%s", store_reason(store));
+        struct function_job *job = container_of(work, struct function_job, work);
+
+        (void)context;
+        jobs[job->kind].after(job);
 }
 
-static struct function_job *function_job_new(struct functions *functions, functions_done *done, void *context)
+static void function_job_after_done(struct worker_job *work)
+{
+        function_job_finish(container_of(work, struct function_job, work));
+}
+
+static void function_job_answered(struct store_request *request)
+{
+        struct function_job *job = container_of(request, struct function_job, request);
+
+        if (request->r == 0 && jobs[job->kind].after)
+                function_job_work(job, function_job_after, function_job_after_done);
+        else
+                function_job_finish(job);
+}
+
+static void function_job_before(struct worker_job *work, void *context)
+{
+        struct function_job *job = container_of(work, struct function_job, work);
+
+        (void)context;
+        jobs[job->kind].before(job);
+}
+
+static void function_job_before_done(struct worker_job *work)
+{
+        struct function_job *job = container_of(work, struct function_job, work);
+
+        store_start(job->functions->store, &job->request);
+}
+
+/* job->request says what is asked. */
+static void function_job_start(struct function_job *job)
+{
+        struct functions *functions = job->functions;
+        const char *path = job->request.given ? job->request.given->path : job->request.path;
+
+        job->request.done = function_job_answered;
+        job->epoch = path ? *functions_epoch(functions, path) : 0;
+        if (jobs[job->kind].before)
+                function_job_work(job, function_job_before, function_job_before_done);
+        else
+                store_start(functions->store, &job->request);
+}
+
+static struct function_job *function_job_new(struct functions *functions, enum job_kind kind, void *context)
 {
         struct function_job *job = calloc(1, sizeof *job);
 
         if (!job)
                 return NULL;
         job->functions = functions;
-        job->done = done;
+        job->kind = kind;
         job->context = context;
         return job;
 }
 
-static void load_work(struct store_job *base, struct store *store)
+/* May what was answered be remembered? */
+static bool function_job_is_current(const struct function_job *job, const char *path)
 {
-        struct function_job *job = container_of(base, struct function_job, job);
-
-        job->r = store_get(store, job->path, job->version, &job->found, &job->latest);
-        if (job->r == 0)
-                seal_open(&job->found);
-        function_job_keep_reason(job, store);
+        return *functions_epoch(job->functions, path) == job->epoch;
 }
 
-/* Nothing is guessed: a function without its limits would be one without limits. */
-static int load_damaged(const struct function_job *job, const char *column)
+/* Copies the question's strings, which are in its asker's hands. */
+static int function_job_ask(struct function_job *job, const struct store_request *question)
 {
-        log_error("store.damaged", "path=%s version=%llu column=%s", job->found.path,
-                (unsigned long long)job->found.version, column);
+        struct store_request *request = &job->request;
+
+        *request = (struct store_request){ .operation = question->operation,
+                .version = question->version,
+                .before = question->before,
+                .limit = question->limit };
+        job->path = strdup(question->path);
+        job->alias = question->alias ? strdup(question->alias) : NULL;
+        job->after = question->after ? strdup(question->after) : NULL;
+        if (!job->path || (question->alias && !job->alias) || (question->after && !job->after)) {
+                function_job_free(job);
+                return error_trace(-ENOMEM);
+        }
+        request->path = job->path;
+        request->alias = job->alias;
+        request->after = job->after;
+        function_job_start(job);
+        return 0;
+}
+
+/* --- load --- */
+
+static int job_damaged(const struct function_job *job, const char *column)
+{
+        const struct store_version *found = &job->request.found;
+
+        log_error("store.damaged", "path=%s version=%llu column=%s", found->path,
+                (unsigned long long)found->version, column);
         return error_trace(-EBADMSG);
 }
 
-static int load_language(const struct function_job *job, enum guest_language *ret_language)
+/* On the worker: is it what was uploaded? Versions of go-faas have no hash. */
+static void job_open(struct function_job *job)
 {
-        const char *language = job->found.language;
-        int r = language_parse(language, strlen(language), ret_language);
+        struct store_version *found = &job->request.found;
+        char hash[STORE_HASH_SIZE];
 
-        return r == 0 ? 0 : load_damaged(job, "language");
+        if (found->hash[0]) {
+                store_hash(found->code.data, found->code.length, hash);
+                if (strcmp(hash, found->hash) != 0) {
+                        job->request.r = job_damaged(job, "code");
+                        return;
+                }
+        }
+        seal_open(found);
 }
 
+/* Nothing is guessed: a function without its limits would be one without limits. */
 static int load_limits(const struct function_job *job, struct limits *ret_limits)
 {
-        const struct store_bytes *text = &job->found.limits;
+        const struct store_bytes *text = &job->request.found.limits;
         int r = 0;
 
         *ret_limits = (struct limits){ 0 };
         if (text->data)
                 r = limits_read_stored(text->data, text->length, job->functions->settings, ret_limits);
-        return r == LIMITS_BAD ? load_damaged(job, "limits") : r;
+        return r == LIMITS_BAD ? job_damaged(job, "limits") : r;
 }
 
 /* Turns what the store found into a script; the strings change hands. */
-static struct script *load_script(struct function_job *job)
+static int load_script(struct function_job *job, struct script **ret_script)
 {
+        _cleanup_(script_unrefp) struct script *script = NULL;
+        struct store_version *found = &job->request.found;
         enum guest_language language;
         struct limits limits;
-        struct store_version *found = &job->found;
-        struct script *script = NULL;
+        int r;
 
-        job->r = load_language(job, &language);
-        if (job->r == 0)
-                job->r = load_limits(job, &limits);
-        if (job->r == 0) {
-                script = script_new(language, found->path, found->code.data, found->code.length);
-                job->r = script ? 0 : error_trace(-ENOMEM);
-        }
+        if (language_parse(found->language, strlen(found->language), &language) != 0)
+                return job_damaged(job, "language");
+        r = load_limits(job, &limits);
+        if (r < 0)
+                return r;
+        script = script_new(language, found->path, found->code.data, found->code.length);
         if (!script)
-                return NULL;
+                return error_trace(-ENOMEM);
         script->version = found->version;
+        memcpy(script->hash, found->hash, sizeof script->hash);
         script->limits = limits;
         script->compiled = found->compiled;
         script->map = found->map;
         script->cache = found->cache;
         script->cache_for = found->cache_for.data;
-        job->r = script_set_imports(script, found->imports.data, found->imports.length);
         found->path = NULL;
         found->code = found->compiled = found->map = found->cache = found->cache_for =
                 (struct store_bytes){ 0 };
-        return job->r == 0 ? script : script_unref(script);
+        r = script_set_imports(script, found->imports.data, found->imports.length);
+        if (r == 0)
+                *ret_script = steal(&script);
+        return r;
 }
 
-static void load_done(struct store_job *base)
+static const char *load_name(const struct store_request *request)
 {
-        struct function_job *job = container_of(base, struct function_job, job);
-        _cleanup_(script_unrefp) struct script *script = job->r == 0 ? load_script(job) : NULL;
-
-        if (script)
-                cache_put(job->functions->cache, script, script->version == job->latest);
-        function_job_finish(job, script);
+        if (request->alias)
+                return request->alias;
+        return request->version ? NULL : CACHE_LATEST;
 }
 
-int functions_load(
-        struct functions *functions, const char *path, uint64_t version, functions_done *done, void *context)
+static void load_remember(struct function_job *job)
 {
-        struct function_job *job = function_job_new(functions, done, context);
+        struct cache *cache = job->functions->cache;
+        const char *path = job->request.path, *name = load_name(&job->request);
+        uint64_t version = job->script->version;
+        bool is_stale;
+
+        if (job->request.may_change || !function_job_is_current(job, path))
+                return;
+        cache_put(cache, job->script);
+        if (name)
+                cache_put_name(cache, path, name, version);
+        if (job->request.latest == version)
+                cache_put_name(cache, path, CACHE_LATEST, version);
+        /* One of a version is enough, and the other may have learnt more. */
+        script_unref(job->script);
+        job->script = NULL;
+        job->script = cache_find(cache, path, NULL, version, &is_stale);
+        if (job->script)
+                script_ref(job->script);
+}
+
+static void load_forget(struct function_job *job)
+{
+        const char *path = job->request.path, *name = load_name(&job->request);
+
+        if (!function_job_is_current(job, path))
+                return;
+        if (name)
+                cache_forget_name(job->functions->cache, path, name);
+        else
+                cache_forget(job->functions->cache, path, job->request.version);
+}
+
+static void load_finish(struct function_job *job)
+{
+        struct store_request *request = &job->request;
+        struct script *known;
+        bool is_stale;
+
+        if (request->r == 0)
+                request->r = load_script(job, &job->script);
+        if (request->r == 0) {
+                load_remember(job);
+        } else if (request->r == STORE_NOT_FOUND) {
+                load_forget(job);
+        } else if (request->r == STORE_UNAVAILABLE) {
+                known = cache_find(job->functions->cache, request->path, load_name(request), request->version,
+                        &is_stale);
+                job->script = known ? script_ref(known) : NULL;
+                request->r = known ? 0 : request->r;
+        }
+}
+
+struct script *functions_find(
+        struct functions *functions, const char *path, const char *alias, uint64_t version)
+{
+        const char *name = alias ? alias : version ? NULL : CACHE_LATEST;
+        bool is_stale = false;
+        struct script *script = cache_find(functions->cache, path, name, version, &is_stale);
+
+        return is_stale ? NULL : script;
+}
+
+int functions_load(struct functions *functions, const char *path, const char *alias, uint64_t version,
+        functions_done *done, void *context)
+{
+        struct function_job *job = function_job_new(functions, JOB_LOAD, context);
+        const struct store_request question = {
+                .operation = STORE_GET, .path = path, .alias = alias, .version = version
+        };
 
         if (!job)
                 return error_trace(-ENOMEM);
-        job->version = version;
-        job->path = strdup(path);
-        if (!job->path) {
-                function_job_free(job);
-                return error_trace(-ENOMEM);
-        }
-        function_job_give(job, load_work, load_done);
-        return 0;
+        job->done = done;
+        return function_job_ask(job, &question);
 }
+
+/* --- upload, keep --- */
 
 static uint64_t clock_date_ms(void)
 {
@@ -246,10 +418,10 @@ static uint64_t clock_date_ms(void)
         return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* As the store keeps it; its strings stay the script's, and `seal`. */
-static struct store_version script_version(const struct script *script, char seal[SEAL_MAX])
+/* As the store keeps it; its strings stay the script's. */
+static struct store_version script_version(const struct script *script)
 {
-        struct store_version version = { .path = script->path,
+        return (struct store_version){ .path = script->path,
                 .version = script->version,
                 .language = (char *)language_name(script->language),
                 .code = script->code,
@@ -257,39 +429,50 @@ static struct store_version script_version(const struct script *script, char sea
                 .map = script->map,
                 .cache = script->cache,
                 .imports = { .data = script->imports, .length = strlen(script->imports) } };
+}
 
-        if (script->cache_for) {
-                seal_write(&version, script->cache_for, seal);
-                version.cache_for = (struct store_bytes){ .data = seal, .length = strlen(seal) };
+static void job_seal(struct function_job *job)
+{
+        struct store_version *given = &job->given;
+
+        if (job->kind == JOB_UPLOAD)
+                store_hash(given->code.data, given->code.length, given->hash);
+        if (job->script->cache_for) {
+                seal_write(given, job->script->cache_for, job->seal);
+                given->cache_for = (struct store_bytes){ .data = job->seal, .length = strlen(job->seal) };
         }
-        return version;
 }
 
-static void upload_work(struct store_job *base, struct store *store)
+static void upload_finish(struct function_job *job)
 {
-        struct function_job *job = container_of(base, struct function_job, job);
-        char seal[SEAL_MAX];
-        struct store_version version = script_version(job->script, seal);
+        struct script *script = job->script;
+        struct cache *cache = job->functions->cache;
 
-        version.limits = (struct store_bytes){ .data = job->limits.data, .length = job->limits.length };
-        job->r = store_put(store, &version, clock_date_ms(), &job->version);
-        function_job_keep_reason(job, store);
+        if (job->request.r != 0)
+                return;
+        script->version = job->request.latest;
+        memcpy(script->hash, job->given.hash, sizeof script->hash);
+        cache_put(cache, script);
+        if (function_job_is_current(job, script->path))
+                cache_put_name(cache, script->path, CACHE_LATEST, script->version);
 }
 
-static void upload_done(struct store_job *base)
+static void function_job_write(
+        struct function_job *job, struct script *script, enum store_operation operation)
 {
-        struct function_job *job = container_of(base, struct function_job, job);
-
-        if (job->r == 0) {
-                job->script->version = job->version;
-                cache_put(job->functions->cache, job->script, true);
-        }
-        function_job_finish(job, job->script);
+        job->script = script_ref(script);
+        job->given = script_version(script);
+        job->given.limits = (struct store_bytes){ .data = job->limits.data, .length = job->limits.length };
+        job->request = (struct store_request){
+                .operation = operation, .given = &job->given, .now_ms = clock_date_ms()
+        };
+        function_job_start(job);
 }
 
-int functions_upload(struct functions *functions, struct script *script, functions_done *done, void *context)
+int functions_upload(
+        struct functions *functions, struct script *script, functions_answered *answered, void *context)
 {
-        struct function_job *job = function_job_new(functions, done, context);
+        struct function_job *job = function_job_new(functions, JOB_UPLOAD, context);
 
         if (!job)
                 return error_trace(-ENOMEM);
@@ -298,75 +481,118 @@ int functions_upload(struct functions *functions, struct script *script, functio
                 function_job_free(job);
                 return error_trace(-ENOMEM);
         }
-        job->script = script_ref(script);
-        function_job_give(job, upload_work, upload_done);
+        job->answered = answered;
+        function_job_write(job, script, STORE_PUT);
         return 0;
 }
 
-static void keep_cache_work(struct store_job *base, struct store *store)
+static void keep_finish(struct function_job *job)
 {
-        struct function_job *job = container_of(base, struct function_job, job);
-        char seal[SEAL_MAX];
-        const struct store_version version = script_version(job->script, seal);
-
-        job->r = store_put_cache(store, &version);
-        function_job_keep_reason(job, store);
-}
-
-static void keep_cache_done(struct store_job *base)
-{
-        struct function_job *job = container_of(base, struct function_job, job);
-
         cache_weigh(job->functions->cache, job->script);
-        function_job_finish(job, job->script);
 }
 
-int functions_keep_cache(
-        struct functions *functions, struct script *script, functions_done *done, void *context)
+int functions_keep_compiled(
+        struct functions *functions, struct script *script, functions_answered *answered, void *context)
 {
-        struct function_job *job = function_job_new(functions, done, context);
+        struct function_job *job = function_job_new(functions, JOB_KEEP, context);
 
         if (!job)
                 return error_trace(-ENOMEM);
-        job->script = script_ref(script);
-        function_job_give(job, keep_cache_work, keep_cache_done);
+        job->answered = answered;
+        function_job_write(job, script, STORE_KEEP_COMPILED);
         return 0;
 }
 
-static void check_work(struct store_job *base, struct store *store)
-{
-        struct function_job *job = container_of(base, struct function_job, job);
+/* --- other questions --- */
 
-        job->r = store_check(store);
-        function_job_keep_reason(job, store);
+static void functions_move_on(struct functions *functions, const char *path)
+{
+        (*functions_epoch(functions, path))++;
 }
 
-static void functions_schedule_check(struct functions *functions)
+/* Also where nobody answered in time: it may have been done. */
+static void remove_finish(struct function_job *job)
 {
-        struct timeval delay = { .tv_sec = functions->store_up ? CHECK_UP_S : CHECK_DOWN_S };
+        const struct store_request *request = &job->request;
 
-        evtimer_add(functions->check_timer, &delay);
+        functions_move_on(job->functions, request->path);
+        if (request->r == 0 || request->r == STORE_NOT_FOUND)
+                cache_forget(job->functions->cache, request->path, request->version);
+        else
+                cache_mark_stale(job->functions->cache, request->path);
 }
 
-static void check_done(struct store_job *base)
+static void alias_finish(struct function_job *job)
 {
-        struct function_job *job = container_of(base, struct function_job, job);
-        struct functions *functions = job->functions;
+        const struct store_request *request = &job->request;
+        struct cache *cache = job->functions->cache;
 
-        function_job_finish(job, NULL);
-        functions_schedule_check(functions);
+        functions_move_on(job->functions, request->path);
+        if (request->r != 0)
+                cache_mark_stale(cache, request->path);
+        else if (request->operation == STORE_SET_ALIAS)
+                cache_put_name(cache, request->path, request->alias, request->version);
+        else
+                cache_forget_name(cache, request->path, request->alias);
+}
+
+int functions_ask(struct functions *functions, const struct store_request *question,
+        functions_answered *answered, void *context)
+{
+        static const enum job_kind kinds[STORE_OPERATIONS] = {
+                [STORE_GET] = JOB_SHOW,
+                [STORE_LIST] = JOB_LOOK,
+                [STORE_DESCRIBE] = JOB_LOOK,
+                [STORE_REMOVE] = JOB_REMOVE,
+                [STORE_SET_ALIAS] = JOB_ALIAS,
+                [STORE_REMOVE_ALIAS] = JOB_ALIAS,
+        };
+        struct function_job *job = function_job_new(functions, kinds[question->operation], context);
+
+        if (!job)
+                return error_trace(-ENOMEM);
+        job->answered = answered;
+        return function_job_ask(job, question);
+}
+
+/* Somebody else changed something. */
+static void functions_on_changed(const char *path, void *context)
+{
+        struct functions *functions = context;
+
+        if (path) {
+                functions_move_on(functions, path);
+        } else {
+                for (size_t i = 0; i < EPOCHS; i++)
+                        functions->epochs[i]++;
+        }
+        cache_mark_stale(functions->cache, path);
+}
+
+/* --- is the store there? --- */
+
+static void check_finish(struct function_job *job)
+{
+        job->functions->is_checking = false;
+        functions_schedule_check(job->functions);
 }
 
 static void functions_check(evutil_socket_t fd, short what, void *context)
 {
         struct functions *functions = context;
-        struct function_job *job = function_job_new(functions, NULL, NULL);
+        struct function_job *job;
 
         (void)fd, (void)what;
-        if (job)
-                function_job_give(job, check_work, check_done);
-        else
+        if (functions->is_checking)
+                return;
+        job = function_job_new(functions, JOB_CHECK, NULL);
+        if (!job) {
                 functions_schedule_check(functions);
+                return;
+        }
+        functions->is_checking = true;
+        job->request = (struct store_request){ .operation = STORE_CHECK };
+        function_job_start(job);
 }
 
 int functions_new(struct event_base *base, struct store *store, const struct settings *settings,
@@ -378,16 +604,17 @@ int functions_new(struct event_base *base, struct store *store, const struct set
         if (!functions)
                 return error_trace(-ENOMEM);
         functions->settings = settings;
-        functions->store_up = true;
         functions->cache = cache_new(settings->cache_max_bytes);
         functions->check_timer = evtimer_new(base, functions_check, functions);
         if (functions->cache && functions->check_timer)
-                r = store_thread_new(base, store, &functions->thread);
+                r = worker_new(base, NULL, &functions->worker);
         if (r < 0) {
                 functions_free(functions);
                 return error_trace(r);
         }
-        functions_schedule_check(functions);
+        functions->store = store;
+        store_watch(store, functions_on_changed, functions);
+        functions_check(-1, 0, functions);
         *ret_functions = functions;
         return 0;
 }
@@ -396,7 +623,9 @@ struct functions *functions_free(struct functions *functions)
 {
         if (!functions)
                 return NULL;
-        store_thread_free(functions->thread);
+        functions->is_closing = true;
+        worker_free(steal(&functions->worker));
+        store_free(functions->store);
         if (functions->check_timer)
                 event_free(functions->check_timer);
         cache_free(functions->cache);
@@ -404,19 +633,14 @@ struct functions *functions_free(struct functions *functions)
         return NULL;
 }
 
-struct script *functions_find(struct functions *functions, const char *path, uint64_t version)
-{
-        return cache_find(functions->cache, path, version);
-}
-
-struct script *functions_find_compiled(struct functions *functions, const char *code, size_t code_length)
+struct script *functions_find_code(struct functions *functions, const char *code, size_t code_length)
 {
         return cache_find_code(functions->cache, code, code_length);
 }
 
-void functions_keep_compiled(struct functions *functions, struct script *script)
+void functions_remember_code(struct functions *functions, struct script *script)
 {
-        cache_put(functions->cache, script, false);
+        cache_put(functions->cache, script);
 }
 
 bool functions_store_up(const struct functions *functions)

@@ -1,7 +1,7 @@
 /*
  * mayfly-server: the part that faces the network. The keeper starts it without privileges, with a listening
  * socket, a socket to itself, and a file of settings; it tells it over that socket when to stop.
- * One thread turns the loop, a second one waits for the store.
+ * One thread turns the loop; a store on disk has threads of its own.
  *
  * It trusts the keeper, its settings and its store. It does not trust clients, and it does not trust cells.
  */
@@ -32,6 +32,7 @@
 #include "server/language.h"
 #include "server/recompile.h"
 #include "server/record.h"
+#include "server/store_open.h"
 #include "store/store.h"
 
 enum { HEADER_FIELDS_MAX = 100, SILENCE_TIMEOUT_MS = 300 * 1000, DRAIN_LOOK_MS = 10 };
@@ -185,9 +186,9 @@ static int server_open_store(struct server *server)
         char error[512] = "";
         int r;
 
-        r = store_open_sqlite(server->settings.data_dir, &store, error, sizeof error);
+        r = store_open(server->base, &server->settings, &store, error, sizeof error);
         if (r != 0) {
-                log_error("store.open", "%s", r < 0 ? strerror(-r) : error);
+                log_error("store.open", "%s", error[0] ? error : strerror(abs(r)));
                 return -EIO;
         }
         r = functions_new(server->base, store, &server->settings, &server->functions);

@@ -28,6 +28,8 @@ static const struct problem_row {
         [PROBLEM_TIMEOUT] = { 504, 0, "timeout", "The script took too long" },
         [PROBLEM_CANCELLED] = { 409, 0, "cancelled", "The call was cancelled" },
         [PROBLEM_IDEMPOTENCY] = { 422, 0, "idempotency_mismatch", "The Idempotency-Key is taken" },
+        [PROBLEM_VERSION_IN_USE] = { 409, 0, "version_in_use", "An alias names this version" },
+        [PROBLEM_ALIASES_FULL] = { 409, 0, "aliases_full", "The function has too many aliases" },
         [PROBLEM_REQUEST_TIMEOUT] = { 408, 0, "request_timeout", "The request took too long to arrive" },
         [PROBLEM_URI_TOO_LONG] = { 414, 0, "uri_too_long", "The request line is too long" },
         [PROBLEM_EXPECTATION_FAILED] = { 417, 0, "expectation_failed", "Expectation failed" },

@@ -27,6 +27,8 @@ enum problem {
         PROBLEM_TIMEOUT,
         PROBLEM_CANCELLED,
         PROBLEM_IDEMPOTENCY,
+        PROBLEM_VERSION_IN_USE,
+        PROBLEM_ALIASES_FULL,
         /* said by http.c before there is a request */
         PROBLEM_REQUEST_TIMEOUT,
         PROBLEM_URI_TOO_LONG,

@@ -230,10 +230,10 @@ static void record_keep(struct record *record)
 /* --- the end --- */
 
 /* TypeScript of /run-now: compiling costs more than a short call, so the same is not compiled twice. */
-static void record_keep_compiled(const struct record *record)
+static void record_remember_code(const struct record *record)
 {
         if (!record->is_stored && record->script->compiled.data)
-                functions_keep_compiled(record->records->functions, record->script);
+                functions_remember_code(record->records->functions, record->script);
 }
 
 static void record_take_end(struct record *record, const struct call_end *end)
@@ -257,7 +257,7 @@ static void record_end(struct record *record, enum record_state state, const str
         record->state = state;
         record->call = NULL;
         record_take_end(record, end);
-        record_keep_compiled(record);
+        record_remember_code(record);
         record->script = script_unref(record->script);
         free(steal(&record->input));
         record_keep(record);

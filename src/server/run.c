@@ -9,12 +9,14 @@
 #include "base/macros.h"
 #include "server/api.h"
 #include "server/calls.h"
+#include "server/catalog.h"
 #include "server/events.h"
 #include "server/exchange.h"
 #include "server/functions.h"
 #include "server/language.h"
 #include "server/recompile.h"
 #include "server/record.h"
+#include "store/function_name.h"
 
 /* --- the call, and who waits for it --- */
 
@@ -183,8 +185,9 @@ static void run_loaded(int r, struct script *script, void *context)
                 run_script(exchange, script);
         else if (r == FUNCTIONS_NOT_FOUND)
                 exchange_problem(exchange, PROBLEM_NOT_FOUND,
-                        exchange->version ? "No such function, or no such version of it."
-                                          : "No such function.");
+                        exchange->version || exchange->alias
+                                ? "No such function, or no such version or alias of it."
+                                : "No such function.");
         else if (r == FUNCTIONS_UNAVAILABLE)
                 exchange_problem(exchange, PROBLEM_STORE_UNAVAILABLE,
                         "The function is not in memory, and the store does not answer.");
@@ -192,21 +195,9 @@ static void run_loaded(int r, struct script *script, void *context)
                 exchange_surprise(exchange, r);
 }
 
-/* Digits alone, and not more than a version can have. */
-static bool run_parse_version(const char *text, uint64_t *ret_version)
-{
-        size_t length = strlen(text);
-
-        if (length < 1 || length > 18 || strspn(text, "0123456789") != length)
-                return false;
-        *ret_version = strtoull(text, NULL, 10);
-        return true;
-}
-
 void run_stored(struct exchange *exchange, const char *rest)
 {
         struct functions *functions = exchange->api->functions;
-        const char *version = http_query(exchange->request, "version");
         struct script *script;
         int r;
 
@@ -214,23 +205,15 @@ void run_stored(struct exchange *exchange, const char *rest)
                 exchange_problem(exchange, PROBLEM_BAD_REQUEST, "What follows /run/ is not a valid path.");
                 return;
         }
-        if (version && !run_parse_version(version, &exchange->version)) {
-                exchange_problem(exchange, PROBLEM_BAD_REQUEST, "`version` must be a number.");
+        if (!api_read_envelope(exchange, ENVELOPE_RUN) || !catalog_read_which(exchange))
                 return;
-        }
-        if (!api_read_envelope(exchange, ENVELOPE_RUN))
-                return;
-        if (version && exchange->version == 0) { /* 0 would mean the latest, and nobody asked for that */
-                exchange_problem(exchange, PROBLEM_NOT_FOUND, "No such version.");
-                return;
-        }
 
-        script = functions_find(functions, rest, exchange->version);
+        script = functions_find(functions, rest, exchange->alias, exchange->version);
         if (script) {
                 run_script(exchange, script);
                 return;
         }
-        r = functions_load(functions, rest, exchange->version, run_loaded, exchange);
+        r = functions_load(functions, rest, exchange->alias, exchange->version, run_loaded, exchange);
         if (r < 0)
                 exchange_surprise(exchange, r);
 }
@@ -242,8 +225,7 @@ static struct script *run_now_script(struct exchange *exchange)
         struct script *script = NULL;
 
         if (envelope->language == GUEST_TYPESCRIPT)
-                script = functions_find_compiled(
-                        exchange->api->functions, envelope->code, envelope->code_length);
+                script = functions_find_code(exchange->api->functions, envelope->code, envelope->code_length);
         if (script)
                 return script_ref(script);
         script = script_new(envelope->language, NULL, envelope->code, envelope->code_length);

@@ -7,6 +7,9 @@
 #include "base/error.h"
 #include "base/macros.h"
 
+/* What malloc() takes for itself, about, and how many pieces a script has of it. */
+enum { ALLOCATION_HEAD = 16, ALLOCATIONS = 8 };
+
 struct script *script_new(enum guest_language language, char *path, char *code, size_t code_length)
 {
         struct script *script = calloc(1, sizeof *script);
@@ -152,6 +155,7 @@ bool script_cache_fits(const struct script *script, const char *build)
 
 size_t script_size(const struct script *script)
 {
-        return sizeof *script + (script->path ? strlen(script->path) : 0) + script->code.length +
-               script->compiled.length + script->map.length + script->cache.length;
+        return sizeof *script + ALLOCATIONS * ALLOCATION_HEAD + (script->path ? strlen(script->path) : 0) +
+               script->code.length + script->compiled.length + script->map.length + script->cache.length +
+               strlen(script->imports) + (script->cache_for ? strlen(script->cache_for) : 0);
 }

@@ -18,8 +18,9 @@ enum { IMPORTS_MAX = 32, IMPORTS_MAX_BYTES = 1024 };
 struct script {
         unsigned references;
         enum guest_language language;
-        char *path;       /* NULL: not stored (/run-now) */
-        uint64_t version; /* 0: not stored, or not yet */
+        char *path;                 /* NULL: not stored (/run-now) */
+        uint64_t version;           /* 0: not stored, or not yet */
+        char hash[STORE_HASH_SIZE]; /* of its code, once stored; "": not known */
         struct store_bytes code;
         struct store_bytes compiled; /* TypeScript once compiled; data is NULL before */
         struct store_bytes map;

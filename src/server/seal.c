@@ -43,6 +43,10 @@ void seal_open(struct store_version *version)
                 if (strcmp(text + 1, blank + 1) == 0)
                         return;
         }
+        if (version->cache_for.data) {
+                bytes_drop(&version->compiled);
+                bytes_drop(&version->map);
+        }
         bytes_drop(&version->cache);
         bytes_drop(&version->cache_for);
 }

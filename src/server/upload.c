@@ -10,7 +10,7 @@
 #include "server/json_write.h"
 #include "server/language.h"
 
-static int upload_write(struct bytes *body, const struct script *script)
+static int upload_write(struct bytes *body, const struct script *script, bool created)
 {
         _cleanup_(bytes_deinit) struct bytes limits = { .limit = EXCHANGE_BODY_MAX };
         int r;
@@ -19,8 +19,10 @@ static int upload_write(struct bytes *body, const struct script *script)
         if (r == 0)
                 r = json_write_text(body, script->path);
         if (r == 0)
-                r = bytes_format(body, ",\"language\":\"%s\",\"version\":%llu",
-                        language_name(script->language), (unsigned long long)script->version);
+                r = bytes_format(body,
+                        ",\"language\":\"%s\",\"version\":%llu,\"created\":%s,\"size\":%zu,\"hash\":\"%s\"",
+                        language_name(script->language), (unsigned long long)script->version,
+                        created ? "true" : "false", script->code.length, script->hash);
         if (r == 0)
                 r = limits_write(&script->limits, &limits);
         if (r == 0 && limits.length)
@@ -28,18 +30,20 @@ static int upload_write(struct bytes *body, const struct script *script)
         return r == 0 ? bytes_append_text(body, "}") : r;
 }
 
-static void upload_stored(int r, struct script *script, void *context)
+static void upload_stored(struct store_request *answer, void *context)
 {
         struct exchange *exchange = context;
         _cleanup_(bytes_deinit) struct bytes body = { .limit = EXCHANGE_BODY_MAX };
+        int r = answer->r;
 
-        if (r == FUNCTIONS_UNAVAILABLE) {
+        if (r == STORE_UNAVAILABLE) {
                 exchange_problem(exchange, PROBLEM_STORE_UNAVAILABLE,
-                        "The store does not answer; nothing was stored.");
+                        "The store does not answer. Upload it again: what is stored already is not stored "
+                        "twice.");
                 return;
         }
         if (r == 0)
-                r = upload_write(&body, script);
+                r = upload_write(&body, exchange->script, answer->created);
         if (r == 0)
                 exchange_answer(exchange, 200, body.data, body.length);
         else

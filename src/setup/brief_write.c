@@ -1,12 +1,7 @@
 #include "setup/brief_write.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include "base/fd.h"
 
 int brief_add(char *list, size_t size, const char *word)
 {
@@ -17,19 +12,5 @@ int brief_add(char *list, size_t size, const char *word)
         if (used + length >= size || words + 1 >= BRIEF_LIST)
                 return -E2BIG;
         memcpy(list + used, word, length);
-        return 0;
-}
-
-int memory_file(const char *name, const void *data, size_t length, int *ret_fd)
-{
-        _cleanup_(fd_closep) int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-        if (fd < 0)
-                return -errno;
-        if (write(fd, data, length) != (ssize_t)length)
-                return -EIO;
-        if (fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
-                return -errno;
-        *ret_fd = fd_steal(&fd);
         return 0;
 }

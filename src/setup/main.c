@@ -20,6 +20,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/macros.h"
+#include "base/memory_file.h"
 #include "base/settings.h"
 #include "sandbox/capability.h"
 #include "sandbox/child.h"
@@ -32,6 +33,7 @@
 #include "setup/janitor_start.h"
 #include "setup/listen.h"
 #include "setup/root_build.h"
+#include "setup/server_files.h"
 #include "wire/brief.h"
 #include "wire/runtime.h"
 
@@ -48,8 +50,9 @@ struct setup {
         struct brief brief;
         struct host_cgroups cgroups;
         uint32_t walls_missing;
-        char library[PATH_MAX]; /* where keeper, server, guest modules and node_modules lie */
-        int fds[N_FDS];         /* by enum brief_fd - BRIEF_FD; -1: not open */
+        char data_dir[BRIEF_PATH]; /* absolute; "": functions are kept in Redis */
+        char library[PATH_MAX];    /* where keeper, server, guest modules and node_modules lie */
+        int fds[N_FDS];            /* by enum brief_fd - BRIEF_FD; -1: not open */
         char error[ERROR_SIZE];
 };
 
@@ -60,6 +63,7 @@ static int prepare_data(struct setup *setup);
 static int prepare_cgroups(struct setup *setup);
 static int prepare_walls(struct setup *setup);
 static int prepare_files(struct setup *setup);
+static int prepare_server_root(struct setup *setup);
 static int prepare_groups(struct setup *setup);
 static int prepare_plan(struct setup *setup);
 static int prepare_templates(struct setup *setup);
@@ -77,6 +81,7 @@ static int (*const steps[])(struct setup *setup) = {
         prepare_cgroups,
         prepare_walls,
         prepare_files,
+        prepare_server_root,
         prepare_groups,
         prepare_plan,
         prepare_templates,
@@ -179,11 +184,19 @@ static int prepare_socket(struct setup *setup)
         return fd < 0 ? fd : 0;
 }
 
+/* With Redis there is none, so that several may run in one directory, and `mayfly import` beside them. */
 static int prepare_data(struct setup *setup)
 {
-        return data_dir_open(setup->settings.data_dir, setup->settings.uid_base + UID_SERVER,
-                setup->brief.data_dir, sizeof setup->brief.data_dir, setup_fd(setup, BRIEF_DATA_FD),
-                setup->error, sizeof setup->error);
+        const struct settings *settings = &setup->settings;
+        int fd;
+
+        if (!settings_use_redis(settings))
+                return data_dir_open(settings->data_dir, settings->uid_base + UID_SERVER, setup->data_dir,
+                        sizeof setup->data_dir, setup_fd(setup, BRIEF_DATA_FD), setup->error,
+                        sizeof setup->error);
+        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+        *setup_fd(setup, BRIEF_DATA_FD) = fd;
+        return fd < 0 ? fail(setup, -errno, "/dev/null: %s", strerror(errno)) : 0;
 }
 
 static int start_janitor(struct setup *setup)
@@ -260,6 +273,12 @@ static int prepare_files(struct setup *setup)
                 "%llu; raise it (ulimit -n, LimitNOFILE=), or lower these or SPARE_CELLS",
                 settings->max_containers, keeper, settings->http_connections_max, server,
                 (unsigned long long)files.rlim_cur);
+}
+
+static int prepare_server_root(struct setup *setup)
+{
+        server_files_bind(setup->brief.root, setup->data_dir, setup->brief.server_binds);
+        return 0;
 }
 
 static int prepare_groups(struct setup *setup)
@@ -354,23 +373,28 @@ static int prepare_limits(struct setup *setup)
 static int prepare_settings(struct setup *setup)
 {
         struct settings settings = setup->settings;
+        struct server_files files = { 0 };
         char missing[256], *text = NULL;
         size_t length = 0;
         char **pairs;
         FILE *file;
-        int r = -ENOMEM;
+        int r = server_files_read(&files, &settings, setup->error, sizeof setup->error);
 
-        settings.data_dir = (char *)"/srv";
+        if (r < 0)
+                return r;
+        r = -ENOMEM;
+        settings.data_dir = (char *)SERVER_DATA_DIR;
         settings.allow_missing_walls = (char *)walls_format(setup->walls_missing, missing, sizeof missing);
         pairs = settings_environment(&settings);
         file = open_memstream(&text, &length);
         for (char **pair = pairs; file && pair && *pair; pair++)
                 fwrite(*pair, 1, strlen(*pair) + 1, file);
-        if (file && fclose(file) == 0 && length > SETTINGS_BYTES_MAX)
+        if (file && fclose(file) == 0 && length - files.length > SETTINGS_BYTES_MAX)
                 r = -E2BIG;
         else if (file && pairs)
                 r = memory_file("mayfly-settings", text, length, setup_fd(setup, BRIEF_SETTINGS_FD));
         settings_environment_free(pairs);
+        server_files_deinit(&files);
         free(text);
         return r < 0 ? fail(setup, r, "cannot write the settings down: %s", strerror(-r)) : 0;
 }

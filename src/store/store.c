@@ -2,33 +2,53 @@
 
 #include "store/store.h"
 
+#include <assert.h>
+#include <event2/event.h>
+#include <sha2.h>
 #include <stdlib.h>
 
-int store_put(
-        struct store *store, const struct store_version *function, uint64_t now_ms, uint64_t *ret_version)
+static_assert(STORE_HASH_SIZE == SHA256_DIGEST_STRING_LENGTH, "a hash and its NUL");
+
+/* As if nothing had been answered yet; frees nothing. */
+static void store_clear_answer(struct store_request *request)
 {
-        return store->ops->put(store, function, now_ms, ret_version);
+        request->found = (struct store_version){ 0 };
+        request->latest = 0;
+        request->created = request->may_change = request->has_more = false;
+        request->language = NULL;
+        request->summaries = NULL;
+        request->n_summaries = 0;
+        request->aliases = NULL;
+        request->n_aliases = 0;
 }
 
-int store_get(struct store *store, const char *path, uint64_t version, struct store_version *ret_function,
-        uint64_t *ret_latest)
+void store_start(struct store *store, struct store_request *request)
 {
-        return store->ops->get(store, path, version, ret_function, ret_latest);
+        list_init(&request->link);
+        request->r = 0;
+        request->reason[0] = 0;
+        store_clear_answer(request);
+        store->ops->start(store, request);
 }
 
-int store_put_cache(struct store *store, const struct store_version *function)
+static void store_on_waited(struct store_request *request)
 {
-        return store->ops->put_cache(store, function);
+        request->done = NULL;
 }
 
-int store_check(struct store *store)
+int store_wait(struct store *store, struct event_base *base, struct store_request *request)
 {
-        return store->ops->check(store);
+        request->done = store_on_waited;
+        store_start(store, request);
+        while (request->done)
+                event_base_loop(base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
+        return request->r;
 }
 
-const char *store_reason(const struct store *store)
+void store_watch(struct store *store, store_changed *changed, void *context)
 {
-        return store->reason;
+        store->changed = changed;
+        store->changed_context = context;
 }
 
 struct store *store_free(struct store *store)
@@ -38,16 +58,37 @@ struct store *store_free(struct store *store)
         return NULL;
 }
 
-void store_version_deinit(struct store_version *function)
+void store_version_deinit(struct store_version *version)
 {
-        free(function->path);
-        free(function->language);
-        free(function->code.data);
-        free(function->compiled.data);
-        free(function->map.data);
-        free(function->limits.data);
-        free(function->cache.data);
-        free(function->cache_for.data);
-        free(function->imports.data);
-        *function = (struct store_version){ 0 };
+        free(version->path);
+        free(version->language);
+        free(version->code.data);
+        free(version->compiled.data);
+        free(version->map.data);
+        free(version->limits.data);
+        free(version->cache.data);
+        free(version->cache_for.data);
+        free(version->imports.data);
+        *version = (struct store_version){ 0 };
+}
+
+void store_request_deinit(struct store_request *request)
+{
+        store_version_deinit(&request->found);
+        for (size_t i = 0; i < request->n_summaries; i++) {
+                free(request->summaries[i].path);
+                free(request->summaries[i].language);
+                free(request->summaries[i].limits);
+        }
+        free(request->summaries);
+        for (size_t i = 0; i < request->n_aliases; i++)
+                free(request->aliases[i].name);
+        free(request->aliases);
+        free(request->language);
+        store_clear_answer(request);
+}
+
+void store_hash(const void *data, size_t length, char hash[STORE_HASH_SIZE])
+{
+        SHA256Data(data, length, hash);
 }

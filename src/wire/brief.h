@@ -20,7 +20,7 @@ enum brief_fd {
         BRIEF_SERVER_FD,   /* the program mayfly-server */
         BRIEF_JANITOR_FD,  /* the program mayfly-janitor */
         BRIEF_PIPE_FD,     /* holds the janitor back that mayflyd has started */
-        BRIEF_DATA_FD,     /* DATA_DIR, locked: held, not used */
+        BRIEF_DATA_FD,     /* DATA_DIR, locked, or /dev/null: held, not used */
         BRIEF_FDS_END,
 };
 
@@ -78,6 +78,12 @@ struct brief_runtime {
                                         none: not configured */
 };
 
+/* What only the server has mounted into its root; what is not there any more is passed over. */
+struct brief_bind {
+        char source[BRIEF_PATH], target[BRIEF_PATH]; /* "": the list's end */
+        uint64_t flags;                              /* of mount(2), for its second step */
+};
+
 struct brief {
         uint32_t log_level;
         uint32_t n_slots;
@@ -88,7 +94,7 @@ struct brief {
         int32_t janitor_pid;
         struct rlimit rlimits[RLIM_NLIMITS]; /* of templates and cells, by RLIMIT_… */
         char root[BRIEF_PATH]; /* where the cells' root is mounted, in the keeper's mount namespace */
-        char data_dir[BRIEF_PATH];
+        struct brief_bind server_binds[4];
         char environment[BRIEF_WORDS];                /* of templates: as of brief_runtime.arguments */
         char janitor[(BRIEF_TREES + 2) * BRIEF_PATH]; /* the arguments of mayfly-janitor, likewise */
         struct brief_cgroups cgroups;

@@ -17,6 +17,7 @@ MAY_INCLUDE = {
     "keeper": {"keeper", "base", "wire", "sandbox"},
     "janitor": {"base", "wire"},
     "server": {"server", "base", "wire", "store"},
+    "cli": {"cli", "base", "store"},
     "guest": {"guest", "base", "wire", "sandbox"},
 }
 

@@ -306,9 +306,12 @@ unsigned long long stage_upload(
 
         assert_non_null(at);
         version = strtoull(at + strlen("\"version\":"), NULL, 10);
-        snprintf(expected, sizeof expected, "{\"path\":\"%s\",\"language\":\"%s\",\"version\":%llu}", path,
-                language, version);
-        expect(reply, 200, expected);
+        snprintf(expected, sizeof expected,
+                "{\"path\":\"%s\",\"language\":\"%s\",\"version\":%llu,\"created\":", path, language,
+                version);
+        assert_int_equal(reply.status, 200);
+        assert_memory_equal(reply.body, expected, strlen(expected));
+        reply_free(&reply);
         return version;
 }
 

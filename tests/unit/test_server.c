@@ -85,7 +85,7 @@ static void test_upload_then_run(void **state)
         second = stage_upload(&stage, "test/calculator", "python", "result 2");
         assert_true(first > 1600000000000 && second > first);
         for (int i = 0; i < 10; i++, last = second) {
-                second = stage_upload(&stage, "test/calculator", "python", "result 2");
+                second = stage_upload(&stage, "test/calculator", "python", i % 2 ? "result 2" : "result 3");
                 assert_true(second > last);
         }
 

@@ -26,7 +26,7 @@ struct loaded {
 static void load(
         struct loaded *loaded, const char *const *environment, const char *file, const char *const *flags)
 {
-        char path[] = "/tmp/mayfly-test-XXXXXX", *argv[16] = { "mayfly" };
+        char path[] = "/tmp/mayfly-test-XXXXXX", *argv[24] = { "mayfly" };
         int argc = 1, fd = -1;
 
         for (; flags && *flags; flags++)
@@ -80,6 +80,13 @@ static void test_without_a_word_the_defaults_hold(void **state)
         assert_false(loaded.settings.gpu_enabled);
         assert_null(loaded.settings.redis_host);
         assert_int_equal(loaded.settings.redis_port, 6379);
+        assert_false(settings_use_redis(&loaded.settings));
+        assert_false(loaded.settings.redis_tls);
+        assert_string_equal(loaded.settings.redis_sentinel_master, "mymaster");
+        assert_string_equal(loaded.settings.redis_prefix, "mayfly:");
+        assert_int_equal(loaded.settings.redis_timeout_ms, 1000);
+        assert_int_equal(loaded.settings.redis_replicas, 0);
+        assert_int_equal(loaded.settings.aliases_max, 64);
         assert_string_equal(loaded.settings.data_dir, "./data");
         assert_null(loaded.settings.auth_token);
         assert_int_equal(loaded.settings.log_level, LOG_INFO);
@@ -224,6 +231,11 @@ static void test_every_bad_value_is_named(void **state)
                 { "--gpu-enabled=2", "GPU_ENABLED" },
                 { "--redis-port=abc", "REDIS_PORT" },
                 { "--redis-db=-1", "REDIS_DB" },
+                { "--redis-timeout=0", "REDIS_TIMEOUT" },
+                { "--redis-replicas=65", "REDIS_REPLICAS" },
+                { "--redis-tls=perhaps", "REDIS_TLS" },
+                { "--aliases-max=0", "ALIASES_MAX" },
+                { "--aliases-max=1001", "ALIASES_MAX" },
                 { "--log-level=loud", "LOG_LEVEL" },
                 { "--log-level=INFO", "LOG_LEVEL" },
                 { "--uid-base=0", "UID_BASE" },
@@ -317,7 +329,7 @@ static void test_unknown_flags_are_refused(void **state)
 static void test_what_is_wrong_only_in_combination_is_named_too(void **state)
 {
         static const struct {
-                const char *flags[3];
+                const char *flags[4];
                 const char *name;
         } rows[] = {
                 { { "--http-host=0.0.0.0" }, "AUTH_TOKEN" },
@@ -333,7 +345,37 @@ static void test_what_is_wrong_only_in_combination_is_named_too(void **state)
                 { { "--http-host=" }, "HTTP_HOST" },
                 { { "--data-dir=" }, "DATA_DIR" },
                 { { "--gpu-enabled=true" }, "GPU_ENABLED" },
-                { { "--redis-host=localhost" }, "REDIS_HOST" },
+                { { "--redis-host=a b" }, "REDIS_HOST" },
+                { { "--redis-username=u" }, "REDIS_USERNAME" },
+                { { "--redis-host=h", "--redis-username=u" }, "REDIS_PASSWORD" },
+                { { "--redis-tls=true" }, "REDIS_HOST" },
+                { { "--redis-replicas=1" }, "REDIS_HOST" },
+                { { "--redis-sentinel-password=x" }, "REDIS_SENTINELS" },
+                { { "--redis-host=h", "--redis-tls-ca=/ca" }, "REDIS_TLS" },
+                { { "--redis-host=h", "--redis-tls=true", "--redis-tls-cert=/c" }, "REDIS_TLS_KEY" },
+                { { "--redis-host=h", "--redis-tls=true", "--redis-tls-key=/k" }, "REDIS_TLS_CERT" },
+                { { "--redis-prefix=" }, "REDIS_PREFIX" },
+                { { "--redis-prefix=meta:" }, "REDIS_PREFIX" },
+                { { "--redis-prefix=code:x:" }, "REDIS_PREFIX" },
+                { { "--redis-prefix=a b:" }, "REDIS_PREFIX" },
+                { { "--redis-prefix=\x7f" }, "REDIS_PREFIX" },
+                { { "--redis-prefix=12345678901234567890123456789012345678901234567890123456789012345" },
+                        "REDIS_PREFIX" },
+                { { "--redis-sentinels=," }, "REDIS_SENTINELS" },
+                { { "--redis-sentinels=a," }, "REDIS_SENTINELS" },
+                { { "--redis-sentinels=a,,b" }, "REDIS_SENTINELS" },
+                { { "--redis-sentinels=a, b" }, "REDIS_SENTINELS" },
+                { { "--redis-sentinels=:26379" }, "REDIS_SENTINELS" },
+                { { "--redis-sentinels=a:" }, "REDIS_SENTINELS" },
+                { { "--redis-sentinels=a:0" }, "REDIS_SENTINELS" },
+                { { "--redis-sentinels=a:65536" }, "REDIS_SENTINELS" },
+                { { "--redis-sentinels=a:000001" }, "REDIS_SENTINELS" },
+                { { "--redis-sentinels=a:1x" }, "REDIS_SENTINELS" },
+                { { "--redis-sentinels=a,::1" }, "REDIS_SENTINELS" },
+                { { "--redis-sentinels=[::1" }, "REDIS_SENTINELS" },
+                { { "--redis-sentinels=[]:1" }, "REDIS_SENTINELS" },
+                { { "--redis-sentinels=[::1]1" }, "REDIS_SENTINELS" },
+                { { "--redis-sentinels=a", "--redis-sentinel-master=" }, "REDIS_SENTINEL_MASTER" },
         };
         struct loaded loaded;
 
@@ -355,6 +397,36 @@ static void test_loopback_needs_no_token_and_others_do_with_one(void **state)
         for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
                 load(&loaded, NULL, NULL, rows[i]);
                 must_be_fine(&loaded);
+                settings_deinit(&loaded.settings);
+        }
+}
+
+static void test_redis_is_meant_by_a_host_or_by_sentinels(void **state)
+{
+        static const struct {
+                const char *flags[6];
+                bool redis;
+        } rows[] = {
+                { { "--data-dir=/d" }, false },
+                { { "--redis-port=1", "--redis-password=p", "--redis-db=2" }, false },
+                { { "--redis-host=localhost" }, true },
+                { { "--redis-host=::1", "--redis-password=p", "--redis-username=u" }, true },
+                { { "--redis-sentinels=a" }, true },
+                { { "--redis-sentinels=a:1,[::1]:65535,[::1],b.example", "--redis-sentinel-password=p",
+                          "--redis-sentinel-master=m" },
+                        true },
+                { { "--redis-host=h", "--redis-tls=yes", "--redis-tls-ca=/ca", "--redis-tls-cert=/c",
+                          "--redis-tls-key=/k" },
+                        true },
+                { { "--redis-host=h", "--redis-prefix=meta" }, true },
+        };
+        struct loaded loaded;
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+                load(&loaded, NULL, NULL, rows[i].flags);
+                must_be_fine(&loaded);
+                assert_int_equal(settings_use_redis(&loaded.settings), rows[i].redis);
                 settings_deinit(&loaded.settings);
         }
 }
@@ -406,7 +478,8 @@ static void test_settings_travel_to_a_child_without_loss(void **state)
         static const char *const odd[] = { "--timeout-script=0.123", "--max-memory-per-container=123456789",
                 "--max-cpus-per-container=0.333", "--auth-token=a=b,c", "--data-dir=/with blank/ü",
                 "--log-level=error", "--node=/n", "--queue-max=0", "--uid-base=4294900000",
-                "--http-idle-timeout=86400", NULL };
+                "--http-idle-timeout=86400", "--redis-host=h", "--redis-username=u", "--redis-password=p=q",
+                "--redis-tls=true", "--redis-tls-ca=-----BEGIN\nlines\n", "--redis-timeout=0.25", NULL };
 
         (void)state;
         round_trip(NULL);
@@ -430,6 +503,7 @@ int main(void)
                 cmocka_unit_test(test_unknown_flags_are_refused),
                 cmocka_unit_test(test_what_is_wrong_only_in_combination_is_named_too),
                 cmocka_unit_test(test_loopback_needs_no_token_and_others_do_with_one),
+                cmocka_unit_test(test_redis_is_meant_by_a_host_or_by_sentinels),
                 cmocka_unit_test(test_asking_for_help_needs_no_settings_in_order),
                 cmocka_unit_test(test_settings_travel_to_a_child_without_loss),
         };
