@@ -8,6 +8,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(__file__))
 
 from host import DAEMON, Mayfly  # noqa: E402
+from redis_host import Redis  # noqa: E402
 
 
 def pytest_sessionstart(session):
@@ -30,9 +31,34 @@ def started(factory, name, **settings):
 
 
 @pytest.fixture(scope="session")
-def mayfly(tmp_path_factory):
-    """All runtimes, default limits."""
+def on_sqlite(tmp_path_factory):
+    """All runtimes, default limits, the embedded store."""
     yield from started(tmp_path_factory, "mayfly")
+
+
+@pytest.fixture(scope="session")
+def on_redis(tmp_path_factory):
+    """The same, with its functions in a Redis of its own."""
+    server = Redis(tmp_path_factory.mktemp("redis"), password="secret").start()
+    try:
+        yield from started(tmp_path_factory, "mayfly", **server.settings())
+    finally:
+        server.kill()
+
+
+@pytest.fixture(scope="session")
+def mayfly(on_sqlite):
+    """The one for tests that do not ask where functions are kept."""
+    return on_sqlite
+
+
+STORES = ["sqlite", "redis"]
+
+
+@pytest.fixture(scope="session", params=STORES)
+def stored(request):
+    """Both, one after the other. A module that names it `mayfly` has all its tests run on both stores."""
+    return request.getfixturevalue(f"on_{request.param}")
 
 
 @pytest.fixture(scope="session")
@@ -66,6 +92,14 @@ def tight(tmp_path_factory):
 
 
 @pytest.fixture
+def redis_server(tmp_path):
+    """Of the test's own; it loses nothing that it has acknowledged."""
+    server = Redis(tmp_path / "redis", appendfsync="always").start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
 def own(tmp_path):
     """Makes a mayfly of the test's own: own(NAME=value, …). Whatever is left of it ends with the test."""
     made = []
@@ -81,3 +115,12 @@ def own(tmp_path):
         if mayfly.keeper and mayfly.keeper.poll() is None:
             mayfly.kill()
             mayfly.assert_gone()
+
+
+@pytest.fixture(params=STORES)
+def own_stored(request, own):
+    """As `own`, on both stores. Every mayfly of one test has the same Redis."""
+    if request.param == "sqlite":
+        return own
+    settings = request.getfixturevalue("redis_server").settings()
+    return lambda **others: own(**{**settings, **others})

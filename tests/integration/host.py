@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.parse
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 BUILD = os.path.abspath(os.environ.get("MAYFLY_BUILD", os.path.join(ROOT, "build")))
@@ -83,6 +84,12 @@ class Client:
     def post(self, path, body):
         return self.request("POST", path, body)
 
+    def put(self, path, body):
+        return self.request("PUT", path, body)
+
+    def delete(self, path):
+        return self.request("DELETE", path)
+
     def run_now(self, language, code, **members):
         return self.post("/run-now", {"language": language, "code": code, **members})
 
@@ -101,6 +108,29 @@ class Client:
     def run(self, path, version=None, **members):
         query = "" if version is None else f"?version={version}"
         return self.post(f"/run/{path}{query}", members)
+
+    def functions(self, **query):
+        """One page of them."""
+        return self.get(with_query("/functions", query))
+
+    def describe(self, path, **query):
+        """With `version`: its code; else a page of its versions."""
+        return self.get(with_query(f"/functions/{path}", query))
+
+    def code(self, path, version=None):
+        """The answer with the code of a version, or of the latest."""
+        if version is None:
+            answer = self.describe(path, limit=1)
+            if answer.status != 200:
+                return answer
+            version = answer.json["latest"]
+        return self.describe(path, version=version)
+
+    def remove(self, path, **query):
+        return self.delete(with_query(f"/functions/{path}", query))
+
+    def set_alias(self, path, name, version):
+        return self.put(f"/functions/{path}/aliases/{name}", {"version": version})
 
 
 class Mayfly(Client):
@@ -215,6 +245,10 @@ def environment(settings):
         if name in os.environ:
             base[name] = os.environ[name]
     return {**base, **{name: str(value) for name, value in settings.items() if value is not None}}
+
+
+def with_query(path, query):
+    return f"{path}?{urllib.parse.urlencode(query)}" if query else path
 
 
 def free_port():

@@ -133,8 +133,8 @@ def test_killed_janitor_is_no_loss(own):
     mayfly.assert_gone()
 
 
-def test_functions_survive_a_restart_and_a_kill(own):
-    mayfly = own().start()
+def test_functions_survive_a_restart_and_a_kill(own_stored):
+    mayfly = own_stored().start()
     versions = [mayfly.upload("kept", "python", f"return {n}").json["version"] for n in range(3)]
     mayfly.stop()
     mayfly.start()
@@ -234,9 +234,9 @@ def test_template_does_not_grow(own):
     mayfly.stop()
 
 
-def test_concurrent_uploads_and_runs_keep_their_promises(own):
+def test_concurrent_uploads_and_runs_keep_their_promises(own_stored):
     """What an upload answered is what runs, whoever else uploads at the same time."""
-    mayfly = own(LOG_LEVEL="warn").start()
+    mayfly = own_stored(LOG_LEVEL="warn").start()
     versions, lock = {}, threading.Lock()
 
     def client(number):

@@ -1,8 +1,13 @@
-"""POST /run/{path}: which version runs."""
+"""POST /run/{path}: which version runs. On both stores; aliases are in test_functions.py."""
 
 import concurrent.futures
 
 import pytest
+
+
+@pytest.fixture(scope="module")
+def mayfly(stored):
+    return stored
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +31,7 @@ def test_unknown_version_is_not_found(mayfly, versions, version):
 
 
 @pytest.mark.parametrize("version", ["", "latest", "-1", "1.5", "1e3", "0x10", "+1", "%201", "9" * 40])
-def test_version_that_is_no_number_is_refused(mayfly, versions, version):
+def test_version_that_is_neither_number_nor_name_is_refused(mayfly, versions, version):
     answer = mayfly.run("run/steps", version=version)
     assert (answer.status, answer.code) == (400, "bad_request"), answer
 

@@ -1,4 +1,4 @@
-"""POST /upload: what is stored, under which version, and what is refused."""
+"""POST /upload: what is stored, under which version, and what is refused. On both stores."""
 
 import os
 import sqlite3
@@ -11,6 +11,12 @@ LANGUAGES = {
     "typescript": "const x: string = 'in typescript'; return x",
     "python": "return 'in python'",
 }
+MEMBERS = {"path", "language", "version", "created", "size", "hash"}
+
+
+@pytest.fixture(scope="module")
+def mayfly(stored):
+    return stored
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -18,7 +24,7 @@ def test_upload_tells_path_language_and_version(mayfly, language):
     before_ms = time.time_ns() // 1_000_000
     answer = mayfly.upload(f"upload/{language}", language, LANGUAGES[language])
     assert answer.status == 200, answer
-    assert set(answer.json) == {"path", "language", "version"}
+    assert set(answer.json) == MEMBERS
     assert (answer.json["path"], answer.json["language"]) == (f"upload/{language}", language)
     assert before_ms - 1000 <= answer.json["version"] <= time.time_ns() // 1_000_000 + 1000
 
@@ -171,7 +177,7 @@ def test_limits_are_told_back_and_the_function_runs(mayfly, language, limits):
 @pytest.mark.parametrize("limits", [None, {}, {"cpus": None}])
 def test_no_limits_are_none_that_are_told(mayfly, limits):
     answer = mayfly.upload("upload/unlimited", "python", "return 1", limits=limits)
-    assert answer.status == 200 and set(answer.json) == {"path", "language", "version"}, answer
+    assert answer.status == 200 and set(answer.json) == MEMBERS, answer
 
 
 @pytest.mark.parametrize("name", CAPS)
@@ -217,8 +223,8 @@ def test_limit_twice_is_refused(mayfly):
     assert (answer.status, answer.code) == (400, "bad_request") and "twice" in answer.json["detail"]
 
 
-def test_limits_outlive_a_restart_with_lower_settings(own):
-    mayfly = own(DATA_DIR="data").start()
+def test_limits_outlive_a_restart_with_lower_settings(own_stored):
+    mayfly = own_stored().start()
     limits = {"timeout_ms": 20_000, "output_bytes": 100_000}
     assert mayfly.upload("kept", "python", "return 'x' * 2000", limits=limits).status == 200
     mayfly.stop()

@@ -1,0 +1,456 @@
+"""Redis away, hung, full, demoted, replaced or mad: a clear error, no wrong answer, what is known keeps running, and a return by itself."""
+
+import contextlib
+import os
+import socket
+import threading
+
+import pytest
+
+from faults import Known, expect_away, expect_back, expect_works, is_away, says_away
+from host import Background, eventually
+from redis_host import Redis, Sentinel
+
+
+@pytest.fixture
+def node(own, redis_server):
+    """A mayfly on redis_server, which the test may ail."""
+    mayfly = own(**redis_server.settings()).start()
+    yield mayfly
+    mayfly.stop()
+
+
+def test_killed_redis(node, redis_server):
+    known = Known(node)
+    node.upload("not-in-memory", "python", "return 'read'")
+    for _ in range(2):
+        redis_server.kill()
+        expect_away(known)
+        redis_server.start()
+        expect_back(known)
+    assert node.run("not-in-memory").data == "read"
+
+
+def test_restarted_redis(node, redis_server):
+    known = Known(node)
+    redis_server.stop()
+    redis_server.start()
+    expect_back(known)
+
+
+def test_hung_redis_delays_what_needs_it_and_nothing_else(own, redis_server):
+    mayfly = own(REDIS_TIMEOUT=20, **redis_server.settings()).start()
+    known = Known(mayfly)
+    mayfly.upload("not-in-memory", "python", "return 'read'")
+    redis_server.pause()
+    waiting = [Background(mayfly.upload, f"waits/{n}", "python", f"return {n}") for n in range(3)]
+    waiting += [Background(mayfly.run, "not-in-memory"), Background(mayfly.functions)]
+    for _ in range(5):
+        known.expect_served()
+    assert not any(request.future.done() for request in waiting)
+    redis_server.resume()
+    assert [request.result().status for request in waiting] == [200] * 5
+    assert mayfly.run("waits/2").data == 2
+    assert mayfly.run("not-in-memory").data == "read"
+    expect_back(known)
+    mayfly.stop()
+
+
+def test_hung_redis_is_given_up_in_time(node, redis_server):
+    known = Known(node)
+    for _ in range(2):
+        redis_server.pause()
+        expect_away(known, refused=False)
+        redis_server.resume()
+        eventually(node.is_ready, node.log)
+        known.expect_served()
+        expect_works(node)
+
+
+def test_uploads_into_a_redis_that_stops_now_and_then(node, redis_server):
+    """What was answered 200 is there; what was answered 503 is there whole or not at all."""
+    given, done = {}, threading.Event()
+
+    def client(number):
+        n = 0
+        while not done.is_set():
+            n += 1
+            answer = node.upload(f"now-and-then/{number}/{n}", "python", f"return [{number}, {n}]")
+            assert answer.status == 200 or is_away(answer), answer
+            given[number, n] = answer.json["version"] if answer.status == 200 else None
+
+    clients = [Background(client, number) for number in range(4)]
+    for _ in range(3):
+        done.wait(0.3)
+        redis_server.pause()
+        done.wait(1.5)
+        redis_server.resume()
+    eventually(node.is_ready, node.log)
+    done.wait(0.3)
+    done.set()
+    for one in clients:
+        one.result()
+    for (number, n), version in given.items():
+        answer = node.run(f"now-and-then/{number}/{n}")
+        if version or answer.status != 404:
+            assert answer.data == [number, n]
+
+
+def test_redis_without_memory(node, redis_server):
+    known = Known(node)
+    with redis_server.client() as client:
+        client.config_set("maxmemory", "1")
+        expect_away(known, reads_too=False)
+        assert "OOM" in node.log()
+        assert node.describe("known", version="prod").status == 200
+        client.config_set("maxmemory", "0")
+    expect_back(known)
+
+
+def test_redis_that_cannot_write_its_file(node, redis_server):
+    """-MISCONF, as after a failed snapshot."""
+    known = Known(node)
+    with redis_server.client() as client:
+        client.config_set("save", "3600 1")
+        client.config_set("dbfilename", "no-such-directory.rdb")
+        os.mkdir(os.path.join(redis_server.directory, "no-such-directory.rdb"))
+        client.bgsave()
+        eventually(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err", redis_server.log)
+        expect_away(known, reads_too=False)
+        assert "MISCONF" in node.log()
+        client.config_set("save", "")
+    expect_back(known)
+
+
+def test_redis_that_became_a_replica(node, redis_server):
+    """-READONLY: so after a failover that mayfly was not told of."""
+    known = Known(node)
+    with redis_server.client() as client:
+        client.replicaof("127.0.0.1", 1)
+        expect_away(known, reads_too=False)
+        client.replicaof("NO", "ONE")
+    expect_back(known)
+
+
+def test_emptied_redis(node, redis_server):
+    """What was taken away is gone; nothing is made up."""
+    node.upload("f", "python", "return 1")
+    with redis_server.client() as client:
+        client.flushall()
+        eventually(lambda: node.run("f").status == 404, lambda: str(node.run("f")))
+        assert node.functions().json["functions"] == []
+        expect_works(node, "f")
+        assert not client.exists("mayfly:version:f:1")
+
+
+def test_scripts_that_redis_forgot(node, redis_server):
+    """SCRIPT FLUSH and a restart take loaded scripts away."""
+    known = Known(node)
+    with redis_server.client() as client:
+        client.script_flush()
+    expect_works(node)
+    known.expect_served()
+
+
+def test_connections_that_are_cut(node, redis_server):
+    known = Known(node)
+    with redis_server.client() as client:
+        for n in range(10):
+            client.client_kill_filter(_type="normal", skipme=True)
+            known.expect_served()
+            eventually(lambda: node.upload("cut", "python", f"return {n}").status == 200, node.log)
+            assert node.run("cut").data == n
+    eventually(node.is_ready, node.log)
+
+
+# At the start
+
+
+def test_wrong_password_at_the_start(own, tmp_path):
+    server = Redis(tmp_path / "redis", password="right").start()
+    mayfly = own(**{**server.settings(), "REDIS_PASSWORD": "wrong"}).start(wait=False)
+    try:
+        eventually(lambda: answers(mayfly) and says_away(mayfly), mayfly.log)
+        assert is_away(mayfly.upload("f", "python", "return 1"))
+        assert mayfly.python("return 1").data == 1
+        eventually(lambda: "WRONGPASS" in mayfly.log(), mayfly.log)
+        assert "wrong" not in mayfly.log().replace("wrong number", "").lower().replace("wrongpass", "")
+        with server.client() as client:
+            client.config_set("requirepass", "wrong")
+        mayfly.wait_ready()
+        expect_works(mayfly)
+        mayfly.stop()
+    finally:
+        server.kill()
+
+
+@pytest.mark.parametrize("password", [None, "some"])
+def test_password_where_none_or_none_where_one(own, tmp_path, password):
+    server = Redis(tmp_path / "redis", password=password).start()
+    mayfly = own(**{**server.settings(), "REDIS_PASSWORD": None if password else "some"}).start(wait=False)
+    try:
+        eventually(lambda: answers(mayfly) and says_away(mayfly), mayfly.log)
+        eventually(lambda: ("NOAUTH" if password else "AUTH") in mayfly.log(), mayfly.log)
+        mayfly.stop()
+    finally:
+        server.kill()
+
+
+def test_user_of_redis_with_its_own_rights(own, redis_server):
+    """All that mayfly does stays within its prefix and what go-faas has, and wants no administrator."""
+    with redis_server.client() as client:
+        client.acl_setuser(
+            "mayfly",
+            enabled=True,
+            passwords=["+pass"],
+            keys=["mayfly:*", "meta:*", "code:*"],
+            channels=["*"],
+            categories=["+@all", "-@admin", "-@dangerous"],
+        )
+    mayfly = own(**{**redis_server.settings(), "REDIS_USERNAME": "mayfly", "REDIS_PASSWORD": "pass"}).start()
+    expect_works(mayfly)
+    mayfly.stop()
+
+
+def test_database_number(own, redis_server):
+    mayfly = own(REDIS_DB=3, **redis_server.settings()).start()
+    mayfly.upload("f", "python", "return 1")
+    with redis_server.client() as zero, redis_server.client(db=3) as three:
+        assert zero.dbsize() == 0 and three.dbsize() > 0
+        redis_server.kill()
+        redis_server.start()
+        eventually(mayfly.is_ready, mayfly.log)
+        expect_works(mayfly)
+        assert zero.dbsize() == 0
+    mayfly.stop()
+
+
+def test_database_that_is_not_there(own, redis_server):
+    mayfly = own(REDIS_DB=99, **redis_server.settings()).start(wait=False)
+    eventually(lambda: answers(mayfly) and says_away(mayfly), mayfly.log)
+    eventually(lambda: "DB index" in mayfly.log(), mayfly.log)
+    mayfly.stop()
+
+
+def answers(mayfly):
+    try:
+        return mayfly.get("/healthz").status == 200
+    except OSError:
+        return False
+
+
+def test_redis_that_comes_after_mayfly(own, redis_server):
+    redis_server.kill()
+    mayfly = own(**redis_server.settings()).start(wait=False)
+    eventually(lambda: answers(mayfly) and says_away(mayfly), mayfly.log)
+    eventually(lambda: mayfly.python("return 1").status == 200, mayfly.log)
+    for answer in mayfly.upload("f", "python", "return 1"), mayfly.run("f"), mayfly.functions():
+        assert is_away(answer)
+    redis_server.start()
+    mayfly.wait_ready()
+    expect_works(mayfly)
+    mayfly.stop()
+
+
+def test_name_that_nobody_knows(own):
+    mayfly = own(REDIS_HOST="no-such-host.invalid").start(wait=False)
+    eventually(lambda: answers(mayfly) and says_away(mayfly), mayfly.log)
+    assert is_away(mayfly.upload("f", "python", "return 1"))
+    eventually(lambda: mayfly.python("return 1").status == 200, mayfly.log)
+    mayfly.stop()
+
+
+# What is stored there is damaged
+
+
+def damage(redis_server, path, version, **fields):
+    with redis_server.client(decode_responses=False) as client:
+        key = f"mayfly:version:{path}:{version}"
+        assert client.exists(key)
+        for name, value in fields.items():
+            client.hdel(key, name) if value is None else client.hset(key, name, value)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"code": "return 'iarm'"},
+        {"code": None},
+        {"hash": "0" * 64},
+        {"language": "ruby"},
+        {"limits": "{"},
+        {"created": "soon"},
+    ],
+)
+def test_damaged_version_is_an_error_and_never_another_answer(own, redis_server, fields):
+    mayfly = own(**redis_server.settings()).start()
+    version = mayfly.upload("f", "python", "return 'charm'").json["version"]
+    mayfly.upload("g", "python", "return 'neighbour'")
+    mayfly.stop()
+    damage(redis_server, "f", version, **fields)
+    mayfly.start()
+    for answer in mayfly.run("f"), mayfly.run("f", version=version), mayfly.describe("f", version=version):
+        if answer.status == 200 and "created" in fields:
+            assert answer.json.get("data", "charm") == "charm"
+        else:
+            assert answer.status in (404, 500), answer
+    assert mayfly.run("g").data == "neighbour"
+    assert mayfly.is_ready()
+    newer = mayfly.upload("f", "python", "return 'whole'")
+    assert newer.status == 200 and newer.json["version"] > version
+    assert mayfly.run("f").data == "whole"
+    mayfly.stop()
+
+
+KEYS = ["function:f", "versions:f", "version:f:{version}", "aliases:f", "functions"]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_key_of_another_kind_is_an_error_of_that_function_alone(own, redis_server, key):
+    mayfly = own(**redis_server.settings()).start()
+    version = mayfly.upload("f", "python", "return 1").json["version"]
+    mayfly.set_alias("f", "prod", version)
+    mayfly.upload("g", "python", "return 'neighbour'")
+    mayfly.stop()
+    with redis_server.client() as client:
+        name = "mayfly:" + key.format(version=version)
+        assert client.delete(name)
+        client.set(name, "something else")
+    mayfly.start()
+    for answer in (
+        mayfly.run("f"),
+        mayfly.run("f", version="prod"),
+        mayfly.describe("f"),
+        mayfly.upload("f", "python", "return 2"),
+        mayfly.set_alias("f", "stage", version),
+        mayfly.remove("f", version=version),
+        mayfly.functions(),
+    ):
+        assert answer.status in (200, 204, 404, 409, 500, 503), answer
+        assert answer.status != 200 or answer.json.get("data", 1) in (1, 2), answer
+    if key != "functions":
+        assert mayfly.run("g").data == "neighbour"
+        assert mayfly.upload("g", "python", "return 'newer'").status == 200
+        assert mayfly.is_ready()
+    mayfly.stop()
+
+
+# Somebody else in its place
+
+
+def hundred(connection):
+    for _ in range(100):
+        connection.sendall(b"+OK\r\n")
+
+
+GARBAGE = {
+    "closes": lambda connection: None,
+    "nothing": lambda connection: connection.recv(1),
+    "http": lambda connection: connection.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"),
+    "noise": lambda connection: connection.sendall(os.urandom(4096)),
+    "half": lambda connection: connection.sendall(b"*3\r\n$5\r\nab"),
+    "huge": lambda connection: connection.sendall(b"$9999999999\r\nabc"),
+    "negative": lambda connection: connection.sendall(b"$-5\r\n*-7\r\n:x\r\n"),
+    "many": lambda connection: connection.sendall(b"*1000000000\r\n" * 3),
+    "deep": lambda connection: connection.sendall(b"*1\r\n" * 1000),
+    "ok": hundred,
+    "numbers": lambda connection: connection.sendall(b":1\r\n" * 100),
+    "nils": lambda connection: connection.sendall(b"$-1\r\n*-1\r\n" * 100),
+    "lists": lambda connection: connection.sendall(b"*2\r\n:1\r\n$1\r\nx\r\n" * 100),
+    "errors": lambda connection: connection.sendall(b"-ERR \xff\0 no\r\n" * 100),
+    "nul": lambda connection: connection.sendall(b"\0" * 100_000),
+}
+
+
+@contextlib.contextmanager
+def impostor(port, answer):
+    """Answers the first bytes of each connection so, and then drains it until the client leaves."""
+    listener = socket.create_server(("127.0.0.1", port))
+    open_ones, served = set(), []
+
+    def serve(connection):
+        open_ones.add(connection)
+        with contextlib.suppress(OSError), connection:
+            connection.recv(65536)
+            answer(connection)
+            served.append(1)
+            while answer is not GARBAGE["closes"] and connection.recv(65536):
+                pass
+        open_ones.discard(connection)
+
+    def accept():
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield served
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        for connection in list(open_ones):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+
+def test_garbage_in_place_of_redis(node, redis_server):
+    """Each kind for some connections; then Redis again, and all is as it was."""
+    known = Known(node)
+    redis_server.kill()
+    for name, answer in GARBAGE.items():
+        with impostor(redis_server.port, answer) as served:
+            eventually(lambda: len(served) >= 2 or name == "nothing" and len(served) >= 0, lambda: f"{name}\n{node.log()}")
+            known.expect_served()
+            for reply in node.upload("away", "python", "return 1"), node.run("unknown"), node.functions():
+                assert is_away(reply) or reply.status == 500, (name, reply)
+            known.expect_served()
+    redis_server.start()
+    expect_back(known)
+
+
+# Several of them
+
+
+def test_failover_by_sentinel(own, tmp_path):
+    primary = Redis(tmp_path / "a", password="secret").start()
+    replica = Redis(tmp_path / "b", password="secret", replicaof=f"127.0.0.1 {primary.port}").start()
+    sentinel = Sentinel(tmp_path / "s", primary).start()
+    try:
+        eventually(sentinel.knows_replicas, sentinel.log)
+        mayfly = own(REDIS_PASSWORD="secret", REDIS_REPLICAS=0, **sentinel.settings()).start()
+        known = Known(mayfly)
+        with primary.client() as client:
+            assert client.wait(1, 30_000) == 1
+        primary.kill()
+        known.expect_served()
+        eventually(lambda: sentinel.primary_port() == replica.port, sentinel.log)
+        expect_back(known)
+        primary.start()  # it comes back believing that it is the primary, and is told better
+        eventually(lambda: primary.client().role()[0] in ("slave", b"slave"), sentinel.log)
+        expect_back(known)
+        assert replica.client().exists("mayfly:versions:known")
+        mayfly.stop()
+    finally:
+        for server in sentinel, replica, primary:
+            server.kill()
+
+
+def test_upload_waits_for_as_many_replicas_as_are_asked_for(own, tmp_path):
+    primary = Redis(tmp_path / "a").start()
+    replica = Redis(tmp_path / "b", replicaof=f"127.0.0.1 {primary.port}").start()
+    try:
+        eventually(lambda: primary.client().info("replication")["connected_slaves"] == 1, primary.log)
+        mayfly = own(REDIS_REPLICAS=1, **primary.settings()).start()
+        for n in range(5):
+            version = mayfly.upload("f", "python", f"return {n}").json["version"]
+            assert replica.client().exists(f"mayfly:version:f:{version}")
+        replica.kill()
+        assert is_away(mayfly.upload("g", "python", "return 1"))
+        assert mayfly.run("f").data == 4
+        replica.start()
+        eventually(lambda: mayfly.upload("g", "python", "return 2").status == 200, mayfly.log)
+        mayfly.stop()
+    finally:
+        replica.kill()
+        primary.kill()
