@@ -25,6 +25,7 @@ import figures
 import first_event
 import imports
 import latency
+import many
 import memory
 import overload
 import report
@@ -47,6 +48,7 @@ MEASUREMENTS = {
     "clients": scaling.measure_clients,
     "cores": scaling.measure_cores,
     "functions": scaling.measure_functions,
+    "many": many.measure,
 }
 
 #    what                                            beside                            asked for                             found among the figures by
@@ -67,6 +69,8 @@ ROWS = (
     ("idle: all of it with templates and spares, PSS", None,                           at_most(130, "MB"),                   figures.idle_pss),
     ("sandbox alone (runtime in C), 8 clients",      "`bwrap` + echo, 8 loops",        at_least(5000, "/s"),                 figures.busy("fake")),
     ("CPU-bound code in a cell, slowest workload",   "stock interpreter",              within(5, "stock"),                   figures.cpu),
+    ("100,000 functions in SQLite, a cached one, p50", "1 function stored",            within(10, "1 stored"),               figures.many("SQLite")),
+    ("100,000 functions in Redis, a cached one, p50", "1 function stored",             within(10, "1 stored"),               figures.many("Redis")),
     # Nothing is asked for here: what it is like when things go wrong, and the bound of no isolation.
     ("a spinning call outlives its deadline, p50",   None,                             None,                                 figures.deadline),
     ("ten times too many clients: admitted, p99",    None,                             None,                                 figures.overload),

@@ -115,6 +115,13 @@ def cpu(seen):
     return Figure(figures["cell_ms"], "ms", figures["stock_ms"], ratio, f"{language}, {workload}")
 
 
+def many(store):
+    def find(seen):
+        table = seen["many"][store]
+        return Figure(table["many"]["p50"], "ms", table["one"]["p50"], table["of_one"], f"from the store {table['loaded']['p50']:.2f} ms")
+    return finder(find)
+
+
 @finder
 def deadline(seen):
     slowest = max(seen["deadline"].values(), key=lambda figures: figures["p50"])

@@ -127,7 +127,7 @@ def parts(run, lines):
         "cpu": cpu_table(seen.get("cpu")), "numpy": numpy_text(seen.get("numpy")),
         "deadline": keyed(seen["deadline"], {"p50": ("p50", "ms"), "p99": ("p99", "ms")}), "overload": overload_text(seen["overload"]),
         "clients": grid(seen["clients"], "clients"), "cores": grid(seen["cores"], "cores"),
-        "functions": functions_table(seen["functions"]),
+        "functions": functions_table(seen["functions"]), "many": many_table(seen.get("many")),
     }
 
 
@@ -188,3 +188,16 @@ def functions_table(table):
     return markdown(("", "stored", "paced, p50", "8 clients", "uploads"), [
         (language, f"{int(count):,}", quantity(row["p50"], "ms"), quantity(row["per_second"], "/s"), quantity(figures["uploads_per_second"], "/s"))
         for language, figures in table.items() for count, row in figures["stored"].items()])
+
+
+def many_table(table):
+    if not table:
+        return "Not measured: there is no Redis (redis-tools)."
+    lines = []
+    for store, row in table.items():
+        lines += [(store, f"{count:,}", quantity(row[side]["p50"], "ms"), quantity(row[side]["p99"], "ms"), *rest) for count, side, rest in (
+            (1, "one", ("–", "–", "–", "–")),
+            (row["count"], "many", (quantity(row["loaded"]["p50"], "ms"), quantity(row["loaded"]["p99"], "ms"),
+                                    " / ".join(number(row["pages"][place]) for place in ("first", "middle", "last")) + " ms",
+                                    f"{number(row['server_before'])} → {number(row['server_after'])} MB")))]
+    return markdown(("", "stored", "cached, p50", "p99", "from the store, p50", "p99", "a page of 100: first / middle / last", "server, cache empty → full"), lines)

@@ -62,8 +62,8 @@ def wait_for(url, process):
 class Mayfly:
     """A running one."""
 
-    def __init__(self, process, url, uid_base):
-        self.process, self.url, self.uid_base = process, url, uid_base
+    def __init__(self, process, url, uid_base, directory):
+        self.process, self.url, self.uid_base, self.directory = process, url, uid_base, pathlib.Path(directory)
 
     def post(self, route, **body):
         request = urllib.request.Request(self.url + route, json.dumps(body).encode(), {"Content-Type": "application/json"})
@@ -88,7 +88,7 @@ def mayfly(*flags, cores=None):
         process = subprocess.Popen(command, stderr=log, cwd=directory, env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"})
     try:
         wait_for(f"http://127.0.0.1:{port}/readyz", process)
-        yield Mayfly(process, f"http://127.0.0.1:{port}", uid_base)
+        yield Mayfly(process, f"http://127.0.0.1:{port}", uid_base, directory)
     except Exception:
         say(pathlib.Path(directory, "log").read_text()[-2000:])
         raise

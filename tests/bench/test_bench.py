@@ -97,6 +97,8 @@ EVERYTHING = {  # as the measurements return it
     "clients": {"python": {"1": BUSY, "256": BUSY}},
     "cores": {"fake": {"1": BUSY, "2": BUSY}},
     "functions": {"python": {"uploads_per_second": 400.0, "stored": {"1": {"p50": 1.0, "per_second": 500.0}, "10000": {"p50": 1.1, "per_second": 490.0}}}},
+    "many": {store: {"count": 100_000, "one": PACED, "many": PACED, "loaded": PACED | {"p50": 1.5}, "of_one": 1.02, "of_one_p99": 1.1, "cache_mb": 67.1,
+                     "pages": {"first": 0.5, "middle": 0.6, "last": 0.7}, "server_before": 6.0, "server_after": 70.0} for store in ("SQLite", "Redis")},
 }
 
 
@@ -108,15 +110,16 @@ def test_a_full_run_becomes_a_page():
     assert {line[0]: line[-1] for line in lines}["CPU-bound code in a cell, slowest workload"] == "**no**"
     template = (report.stage.ROOT / "tests/bench/benchmarks.md.in").read_text()
     page = report.fill(template, report.parts(run, lines), "")
+    assert "| SQLite | 100,000 | 1.00 ms | 3.00 ms | 1.50 ms | 3.00 ms | 0.50 / 0.60 / 0.70 ms | 6.00 → 70.0 MB |" in page
     assert "{" not in page and "| python | 10,000 | 1.10 ms | 490/s | 400/s |" in page
     assert "| mayfly, one call | 1.00 ms | 1.00 ms | 1.00 ms |" in report.short(EVERYTHING)
 
 
 def test_a_page_can_do_without_what_not_every_host_has():
-    seen = {name: figures for name, figures in EVERYTHING.items() if name not in ("cpu", "numpy")}
+    seen = {name: figures for name, figures in EVERYTHING.items() if name not in ("cpu", "numpy", "many")}
     run = {"seen": seen, "date": "2026-01-01", "machine": "", "rounds": 20, "load_before": 0.1, "minutes": 11.6}
     parts = report.parts(run, report.table(bench.ROWS, seen))
-    assert parts["cpu"] == "Not measured." and parts["numpy"].startswith("Not measured")
+    assert parts["cpu"] == "Not measured." and parts["numpy"].startswith("Not measured") and parts["many"].startswith("Not measured")
 
 
 class Echo(http.server.BaseHTTPRequestHandler):
