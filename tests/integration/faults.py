@@ -27,6 +27,14 @@ class Known:
         self.run()
 
 
+def start_with_stored(mayfly):
+    """mayfly, with a function that is stored and that it has not in memory."""
+    mayfly.start()
+    assert mayfly.upload("stored", "python", "return 'read'").status == 200
+    mayfly.stop()
+    return mayfly.start()
+
+
 def is_away(answer):
     """It says so, and when to come again."""
     if (answer.status, answer.code) != (503, "store_unavailable"):
@@ -61,6 +69,7 @@ def expect_away(known, reads_too=True, refused=True):
 def expect_back(known):
     """By itself; and nothing was lost, and what was refused was not kept."""
     mayfly = known.mayfly
+    eventually(lambda: mayfly.upload("back", "python", "return 1").status == 200, mayfly.log)
     eventually(mayfly.is_ready, mayfly.log)
     known.expect_served()
     expect_works(mayfly)

@@ -18,7 +18,7 @@ class Redis:
         """options: as in redis.conf, with `_` for `-`."""
         self.directory, self.password = str(directory), password
         self.port = port or free_port()
-        self.options = {"appendonly": "yes", "appendfsync": "everysec", "save": "", **options}
+        self.options = {"appendonly": "yes", "appendfsync": "everysec", "save": "", "repl_diskless_sync_delay": 0, **options}
         self.process = None
         os.makedirs(self.directory, exist_ok=True)
 

@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from faults import Known, expect_away, expect_back, expect_works, is_away, says_away
+from faults import Known, expect_away, expect_back, expect_works, is_away, says_away, start_with_stored
 from host import Background, eventually
 
 
@@ -44,23 +44,19 @@ SYNCS = "fdatasync,fsync"
 
 
 @pytest.mark.parametrize(
-    "calls, how, reads_too",
-    [
-        (WRITES, "error=EROFS", False),
-        (WRITES, "error=EIO", False),
-        (WRITES, "error=EDQUOT", False),
-        (SYNCS, "error=EIO", False),
-    ],
+    "calls, how",
+    [(WRITES, "error=EROFS"), (WRITES, "error=EIO"), (WRITES, "error=EDQUOT"), (SYNCS, "error=EIO")],
 )
-def test_disk_that_fails(own, calls, how, reads_too):
-    mayfly = own().start()
+def test_disk_that_fails(own, calls, how):
+    mayfly = start_with_stored(own())
     known = Known(mayfly)
-    mayfly.upload("not-in-memory", "python", "return 'read'")
-    for _ in range(2):
-        with injected(mayfly, calls, how):
-            expect_away(known, reads_too=reads_too)
-        expect_back(known)
-    assert mayfly.run("not-in-memory").data == "read"
+    with injected(mayfly, calls, how):
+        expect_away(known, reads_too=False)
+        assert mayfly.run("stored").data == "read"
+    expect_back(known)
+    with injected(mayfly, calls, how):
+        expect_away(known, reads_too=False)
+    expect_back(known)
     mayfly.stop()
     mayfly.start()
     known.expect_served()
@@ -144,17 +140,11 @@ def small_disk(own):
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", directory], check=True)
     try:
         yield mayfly, directory
+    finally:
         if mayfly.keeper and mayfly.keeper.poll() is None:
             mayfly.kill()
             eventually(lambda: not mayfly.processes(), mayfly.log)
-    finally:
         subprocess.run(["umount", "-l", directory], check=True)
-
-
-def stop_on(mayfly):
-    """As mayfly.stop(), which would take the mount for one of mayfly's."""
-    mayfly.keeper.send_signal(signal.SIGTERM)
-    assert mayfly.keeper.wait(60) == 0, mayfly.log()
 
 
 def fill(directory):
@@ -170,19 +160,17 @@ def fill(directory):
 
 def test_full_disk(small_disk):
     mayfly, directory = small_disk
-    mayfly.start()
-    known = Known(mayfly)
-    mayfly.upload("not-in-memory", "python", "return 'read'")
+    known = Known(start_with_stored(mayfly))
     for _ in range(3):
         filler = fill(directory)
         # what the log has already may be written over: it is full once an upload says so
         eventually(lambda: is_away(mayfly.upload("fills", "python", f"x = '{os.urandom(8000).hex()}'")), mayfly.log)
         eventually(lambda: says_away(mayfly), mayfly.log)
         known.expect_served()
-        assert mayfly.run("not-in-memory").data == "read"
+        assert mayfly.run("stored").data == "read"
         os.unlink(filler)
         expect_back(known)
-    stop_on(mayfly)
+    mayfly.stop()
 
 
 def test_disk_that_uploads_fill(small_disk):
@@ -207,7 +195,7 @@ def test_disk_that_uploads_fill(small_disk):
             assert mayfly.run(f"fill/{n}").data == [n, length]
 
     expect_kept()
-    stop_on(mayfly)
+    mayfly.stop()
     mayfly.start(wait=False)
     eventually(lambda: mayfly.keeper.poll() is not None or answers(mayfly), mayfly.log)
     if mayfly.keeper.poll() is not None:  # it may say that it cannot start so
@@ -221,7 +209,7 @@ def test_disk_that_uploads_fill(small_disk):
         mayfly.wait_ready()
     expect_kept()
     expect_works(mayfly)
-    stop_on(mayfly)
+    mayfly.stop()
 
 
 def answers(mayfly):
@@ -236,7 +224,7 @@ def test_read_only_disk_at_the_start(small_disk):
     mayfly, directory = small_disk
     mayfly.start()
     mayfly.upload("f", "python", "return 1")
-    stop_on(mayfly)
+    mayfly.stop()
     subprocess.run(["mount", "-o", "remount,ro", directory], check=True)
     mayfly.start(wait=False)
     eventually(lambda: mayfly.keeper.poll() is not None or answers(mayfly) and says_away(mayfly), mayfly.log)
@@ -251,7 +239,7 @@ def test_read_only_disk_at_the_start(small_disk):
         mayfly.start()
     assert mayfly.run("f").data == 1
     expect_works(mayfly)
-    stop_on(mayfly)
+    mayfly.stop()
 
 
 # A damaged file
