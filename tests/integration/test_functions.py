@@ -603,10 +603,9 @@ def test_token_is_needed(own_stored):
 
 
 def test_all_of_it_survives_a_restart(own_stored):
-    mayfly = own_stored(RUNTIMES="python,node").start()
+    mayfly = own_stored().start()
     versions = [upload(mayfly, "kept/a", f"return {n}", limits={"cpus": 0.5}) for n in range(3)]
-    for path, language in ("kept/b", "javascript"), ("kept/c", "typescript"):
-        upload(mayfly, path, LANGUAGES[language], language)
+    upload(mayfly, "kept/b", "return 'b'")
     removed = upload(mayfly, "kept/d", "return 1")
     assert mayfly.remove("kept/d").status == 204
     mayfly.set_alias("kept/a", "prod", versions[0])
@@ -616,7 +615,6 @@ def test_all_of_it_survives_a_restart(own_stored):
     mayfly.start()
     assert [mayfly.get(question).json for question in questions] == before
     assert [mayfly.run("kept/a", version=version).data for version in (*versions, "prod")] == [0, 1, 2, 0]
-    assert [mayfly.run(path).data for path in ("kept/b", "kept/c")] == ["one", "one"]
-    assert mayfly.upload("kept/b", "javascript", LANGUAGES["javascript"]).json["created"] is False
+    assert mayfly.upload("kept/b", "python", "return 'b'").json["created"] is False
     assert upload(mayfly, "kept/d", "return 1") > removed
     mayfly.stop()
