@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """`make bench`: mayfly beside what it replaces, in one table, and docs/benchmarks.md with it.
 
-    make bench                         all of it, about 12 minutes on two cores; writes docs/benchmarks.md
+    make bench                         all of it, about 15 minutes on two cores; writes docs/benchmarks.md
     make bench QUICK=1                 a few rounds, about 2 minutes: noisy, writes nothing
     ROUNDS=40 make bench               more rounds
     tests/bench/bench.py latency cpu   these measurements alone, writes nothing

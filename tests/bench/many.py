@@ -23,10 +23,10 @@ import stage
 COUNT = 10_000 if stage.QUICK else 100_000
 CODE_BYTES = 2048
 CODE = peers.SCRIPTS["python"] + "\n" + "# so that it is as long as functions are\n" * 60
-CACHE_BYTES = (4 if stage.QUICK else 64) << 20
+CACHE_BYTES = (4 if stage.QUICK else 32) << 20
 PAGE = 100
 BATCH = 1000
-SHARE = 0.5  # of the rounds
+SHARE = 0.3  # of the rounds
 PLACES = ("first", "middle", "last")
 
 
@@ -52,7 +52,7 @@ def measure_store(store):
         pages = load.interleaved(f"many, {store}, pages", stage.rounds(SHARE), {place: page(many, place) for place in PLACES})
         before = server_mb(many)
         stage.say(f"many, {store}: filling the cache")
-        load.client(any_of_them, "-c", 8, "-o", "-n", min(COUNT, 2 * CACHE_BYTES // CODE_BYTES), "-d", load.BODY)
+        load.client(any_of_them, "-c", 8, "-o", "-n", min(COUNT, CACHE_BYTES // CODE_BYTES), "-d", load.BODY)
         return {
             "count": COUNT,
             **{side: load.summary(reports) for side, reports in seen.items()},
