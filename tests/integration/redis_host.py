@@ -9,6 +9,8 @@ import redis
 from host import DEADLINE_S, environment, eventually, free_port
 
 SERVER, SENTINEL = "redis-server", "redis-sentinel"
+# One program with several names; by this one it is in redis-tools, which brings no service.
+PROGRAM = "redis-check-rdb"
 
 
 class Redis:
@@ -35,6 +37,7 @@ class Redis:
         with open(os.path.join(self.directory, "log"), "ab") as log:
             self.process = subprocess.Popen(
                 self.command(),
+                executable=PROGRAM,
                 cwd=self.directory,
                 env=environment({}),
                 stdin=subprocess.DEVNULL,
