@@ -17,7 +17,7 @@
 #include "store/function_name.h"
 #include "store/store.h"
 
-enum { PAGE = 500 };
+enum { PAGE = 500, PROGRESS = 1000 };
 
 /* What the other store has of a function: the numbers of its versions, newest first. */
 struct known {
@@ -147,7 +147,8 @@ static int copy_version(struct copy *copy, const char *path, uint64_t version, s
         return 0;
 }
 
-static int copy_versions(struct copy *copy, const char *path)
+/* `ret_aliases` gets those of the function, as an answer to DESCRIBE has them. */
+static int copy_versions(struct copy *copy, const char *path, struct store_request *ret_aliases)
 {
         _cleanup_(known_deinit) struct known known = { 0 };
         int r = known_read(copy, path, &known);
@@ -161,6 +162,11 @@ static int copy_versions(struct copy *copy, const char *path)
 
                 r = ask(copy, copy->from, &page);
                 has_more = r == 0 && page.has_more && page.n_summaries;
+                if (before == 0) {
+                        ret_aliases->aliases = steal(&page.aliases);
+                        ret_aliases->n_aliases = page.n_aliases;
+                        page.n_aliases = 0;
+                }
                 for (size_t i = 0; r == 0 && i < page.n_summaries; i++) {
                         before = page.summaries[i].version;
                         r = copy_version(copy, path, before, &known);
@@ -206,28 +212,26 @@ static int copy_alias(struct copy *copy, const char *path, const struct store_al
 }
 
 /* One that is there already is the other store's: it may have been moved since. */
-static int copy_aliases(struct copy *copy, const char *path)
+static int copy_aliases(struct copy *copy, const char *path, const struct store_request *here)
 {
         _cleanup_(store_request_deinit) struct store_request there = {
                 .operation = STORE_DESCRIBE, .path = path, .limit = 1
         };
-        _cleanup_(store_request_deinit) struct store_request here = there;
-        int r = ask(copy, copy->from, &here);
+        int r = here->n_aliases && copy->to ? ask(copy, copy->to, &there) : 0;
 
-        if (r == 0 && copy->to) {
-                r = ask(copy, copy->to, &there);
-                r = r == STORE_NOT_FOUND ? 0 : r;
-        }
-        for (size_t i = 0; r == 0 && i < here.n_aliases; i++) {
+        if (r == STORE_NOT_FOUND)
+                r = 0;
+        for (size_t i = 0; r == 0 && i < here->n_aliases; i++) {
                 copy->n_aliases++;
-                if (!has_alias(&there, here.aliases[i].name))
-                        r = copy_alias(copy, path, &here.aliases[i]);
+                if (!has_alias(&there, here->aliases[i].name))
+                        r = copy_alias(copy, path, &here->aliases[i]);
         }
         return r;
 }
 
 static int copy_function(struct copy *copy, const char *path)
 {
+        _cleanup_(store_request_deinit) struct store_request aliases = { 0 };
         int r;
 
         copy->n_functions++;
@@ -235,9 +239,9 @@ static int copy_function(struct copy *copy, const char *path)
                 refuse(copy, path, "function", "no function may be called so");
                 return 0;
         }
-        r = copy_versions(copy, path);
+        r = copy_versions(copy, path, &aliases);
         if (r == 0)
-                r = copy_aliases(copy, path);
+                r = copy_aliases(copy, path, &aliases);
         if (r == 0 || ends_copy(r))
                 return r;
         if (r == STORE_NOT_FOUND)
@@ -303,6 +307,8 @@ int copy_run(struct copy *copy)
         for (size_t i = 0; r == 0 && i < copy->n_paths; i++) {
                 if (i == 0 || strcmp(copy->paths[i], copy->paths[i - 1]) != 0)
                         r = copy_function(copy, copy->paths[i]);
+                if (copy->progress && (i + 1) % PROGRESS == 0)
+                        copy->progress(i + 1, copy->n_paths);
         }
         return r;
 }

@@ -20,6 +20,7 @@ struct copy {
         struct store *to; /* NULL: everything is read, nothing written */
         /* Told of what cannot be copied: `what` of which function ("version 5"), and why. */
         void (*refused)(const char *path, const char *what, const char *why);
+        void (*progress)(size_t n_done, size_t n_all); /* of functions, now and then; or NULL */
 
         char **paths; /* of functions, found so far */
         size_t n_paths, paths_size;

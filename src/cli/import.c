@@ -211,6 +211,11 @@ static void tell_refused(const char *path, const char *what, const char *why)
                 log_safe(what, safe[1], sizeof safe[1]), log_safe(why, safe[2], sizeof safe[2]));
 }
 
+static void tell_progress(size_t n_done, size_t n_all)
+{
+        fprintf(stderr, "\r%zu of %zu functions\r", n_done, n_all);
+}
+
 static int import_copy(struct import *import)
 {
         struct copy *copy = &import->copy;
@@ -220,6 +225,7 @@ static int import_copy(struct import *import)
         copy->from = import->redis;
         copy->to = import->sqlite;
         copy->refused = tell_refused;
+        copy->progress = isatty(STDERR_FILENO) ? tell_progress : NULL;
         r = copy_run(copy);
         printf("%s %zu functions: %zu versions, %zu of them new, and %zu aliases, %zu of them new; %zu could "
                "not be copied\n",
