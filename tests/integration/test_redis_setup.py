@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from gofaas import GoFaas
 from host import BUILD, environment, eventually
 
 MAYFLY = os.path.join(BUILD, "src/cli/mayfly")
@@ -125,3 +126,46 @@ def test_commands_are_listed_and_others_refused(own):
     for arguments in [], ["export"], ["import", "--no-such-flag=1"], ["import", "everything"]:
         ended = command(mayfly, *arguments)
         assert ended.returncode == 2 and ended.stderr.startswith("mayfly: "), arguments
+
+
+def test_import_takes_mayflys_own_functions_along_while_they_are_served(own, redis_server):
+    there, here = own(**redis_server.settings(), DATA_DIR=None).start(), own()
+    old = there.upload("f", "python", "return 'old'", limits={"cpus": 0.5}).json["version"]
+    new = there.upload("f", "python", "return 'new'").json["version"]
+    assert there.set_alias("f", "prod", old).status == 200
+    for n_versions, n_aliases in (2, 1), (0, 0):  # the second time there is nothing to do
+        ended = command(here, "import", **redis_server.settings())
+        assert ended.returncode == 0, ended
+        assert f"2 versions, {n_versions} of them new, and 1 aliases, {n_aliases} of them new" in ended.stdout
+    before = [there.describe("f").json, *(there.describe("f", version=v).json for v in (old, new))]
+    there.stop()
+    here.start()
+    assert [here.describe("f").json, *(here.describe("f", version=v).json for v in (old, new))] == before
+    assert here.run("f").data == "new" and here.run("f", version="prod").data == "old"
+    assert here.upload("f", "python", "return 'new'").json["created"] is False
+    here.stop()
+
+
+def test_import_continues_where_a_lost_redis_ended_it(own, redis_server):
+    mayfly = own()
+    client = redis_server.client()
+    for n in range(2000):
+        GoFaas(client).upload(f"moved/{n}", "python", f"return {n}", 1_600_000_000)
+    process = subprocess.Popen(
+        [MAYFLY, "import"],
+        cwd=mayfly.directory,
+        env=environment({**mayfly.settings, **redis_server.settings()}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    database = os.path.join(mayfly.directory, "data/mayfly.db")
+    eventually(lambda: os.path.exists(database + "-wal") and os.path.getsize(database + "-wal") > 100_000)
+    redis_server.kill()
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 2, (stdout, stderr)
+    assert "imported so far" in stdout and "run it again to continue" in stderr
+    redis_server.start()
+    ended = command(mayfly, "import", **redis_server.settings())
+    assert ended.returncode == 0, ended
+    assert "imported 2000 functions: 2000 versions" in ended.stdout and "2000 of them new" not in ended.stdout
