@@ -1,6 +1,7 @@
 """What is prepared for a mayfly whose functions are in Redis, and what is not; and what `mayfly import` asks before it begins."""
 
 import os
+import signal
 import subprocess
 
 import pytest
@@ -39,6 +40,29 @@ def test_the_server_finds_names_and_cells_find_none(own, redis_server):
     code = "return [open(name).read() for name in %s]" % NAMES
     assert mayfly.python(code).data == ["", CELLS_HOSTS]
     assert mayfly.upload("f", "python", "return 1").status == 200
+    assert mayfly.run("f").data == 1
+    mayfly.stop()
+
+
+def test_a_server_that_is_started_again_sees_the_names_of_now(own, redis_server, tmp_path):
+    """The host's file, seen through a mount so that the host's own stays as it is."""
+    before, after = (tmp_path / name for name in ("before", "after"))
+    before.write_text("127.0.0.1 localhost redis.test\n")
+    after.write_text("127.0.0.1 redis.test localhost\n")
+    mayfly = own(**{**redis_server.settings(), "REDIS_HOST": "redis.test"})
+    script = f'mount --bind {before} /etc/hosts && exec "$@"'
+    mayfly.wrapper = ["unshare", "--mount", "sh", "-c", script, "sh"]
+    mayfly.start()
+    assert mayfly.upload("f", "python", "return 1").status == 200
+    first = mayfly.pid_of("server")
+    subprocess.run(
+        ["nsenter", "-t", str(mayfly.keeper.pid), "--mount", "mount", "--bind", after, "/etc/hosts"], check=True
+    )
+    assert read(f"/proc/{first}/root/etc/hosts") == before.read_text()
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: "server.down" in mayfly.log(), mayfly.log)
+    mayfly.wait_ready()
+    assert read(f"/proc/{mayfly.pid_of('server')}/root/etc/hosts") == after.read_text()
     assert mayfly.run("f").data == 1
     mayfly.stop()
 
