@@ -94,7 +94,7 @@ int redis_answer_get(
 {
         struct store_version *found = &request->found;
         const redisReply *theirs = redis_reply_at(reply, 4);
-        uint64_t old_latest;
+        uint64_t old_latest = 0;
         int r;
 
         r = redis_reply_number(redis_reply_at(reply, 1), &request->latest);

@@ -22,7 +22,7 @@
 #include "store/redis_timer.h"
 #include "store/redis_tls.h"
 
-enum { PIPE_REASON_MAX = 192 };
+enum { PIPE_REASON_MAX = 192, PIPE_PATIENCE = 4 /* timeouts, for what moves slowly */ };
 
 struct redis_pipe {
         struct redis_pipe_plan plan;
@@ -33,6 +33,8 @@ struct redis_pipe {
         struct event
                 *opened; /* tells it from the loop: hiredis' callback is no place to end a connection in */
         bool connected;
+        uint64_t moved_us;        /* when something was last received or sent, as far as was seen */
+        size_t seen_in, seen_out; /* what hiredis held of a reply, and of commands, when that was looked at */
 };
 
 static void pipe_answer_none(struct list *commands, const char *why)
@@ -122,19 +124,39 @@ static void pipe_on_opened(evutil_socket_t fd, short what, void *data)
         pipe->plan.opened(pipe, pipe->plan.context);
 }
 
+static uint64_t pipe_deadline_us(const struct redis_pipe *pipe)
+{
+        const struct redis_command *oldest = container_of(pipe->commands.next, struct redis_command, link);
+        uint64_t timeout_us = (uint64_t)pipe->plan.timeout_ms * 1000;
+
+        return MIN(MAX(oldest->sent_us, pipe->moved_us) + timeout_us,
+                oldest->sent_us + timeout_us * PIPE_PATIENCE);
+}
+
 /* Sets the timer to the oldest command's deadline. */
 static void pipe_watch_oldest(struct redis_pipe *pipe)
 {
-        struct redis_command *oldest;
-        uint64_t now = clock_us(), left;
+        uint64_t now = clock_us(), deadline;
 
         if (list_empty(&pipe->commands)) {
                 event_del(pipe->timer);
                 return;
         }
-        oldest = container_of(pipe->commands.next, struct redis_command, link);
-        left = oldest->deadline_us > now ? oldest->deadline_us - now : 0;
-        redis_timer_set_us(pipe->timer, left);
+        deadline = pipe_deadline_us(pipe);
+        redis_timer_set_us(pipe->timer, deadline > now ? deadline - now : 0);
+}
+
+/* Have parts of a reply come, or parts of commands gone? Where Redis hangs, hiredis holds nothing of either.
+ */
+static void pipe_look_for_moves(struct redis_pipe *pipe)
+{
+        size_t in = pipe->context->c.reader->len, out = sdslen(pipe->context->c.obuf);
+
+        if (in == pipe->seen_in && out == pipe->seen_out)
+                return;
+        pipe->seen_in = in;
+        pipe->seen_out = out;
+        pipe->moved_us = clock_us();
 }
 
 static void pipe_on_timer(evutil_socket_t fd, short what, void *data)
@@ -144,6 +166,13 @@ static void pipe_on_timer(evutil_socket_t fd, short what, void *data)
 
         (void)fd;
         (void)what;
+        if (pipe->connected && !list_empty(&pipe->commands)) {
+                pipe_look_for_moves(pipe);
+                if (pipe_deadline_us(pipe) > clock_us()) {
+                        pipe_watch_oldest(pipe);
+                        return;
+                }
+        }
         snprintf(why, sizeof why, "%s within %u ms", pipe->connected ? "no answer" : "no connection",
                 pipe->plan.timeout_ms);
         redis_pipe_close(pipe, why);
@@ -245,6 +274,8 @@ static void pipe_on_reply(redisAsyncContext *context, void *reply, void *data)
         command = container_of(pipe->commands.next, struct redis_command, link);
         list_remove(&command->link);
         pipe->reader.expected--;
+        pipe->moved_us = clock_us();
+        pipe->seen_in = pipe->seen_out = 0;
         pipe_watch_oldest(pipe);
         command->answered(command, reply, NULL);
 }
@@ -262,7 +293,7 @@ int redis_pipe_send(struct redis_pipe *pipe, struct redis_command *command, stru
                 return -ENOTCONN;
         if (redisAsyncFormattedCommand(pipe->context, pipe_on_reply, NULL, data, length) != REDIS_OK)
                 return -ENOTCONN;
-        command->deadline_us = clock_us() + (uint64_t)pipe->plan.timeout_ms * 1000;
+        command->sent_us = clock_us();
         list_append(&pipe->commands, &command->link);
         pipe->reader.expected++;
         if (pipe->commands.next == &command->link)

@@ -1,9 +1,10 @@
 #pragma once
 
 /*
- * One connection to one address: commands go in, answers come out in the same order. If the oldest command
- * has no answer by its deadline, or what comes is no answer, the connection ends, and so does every command
- * on it.
+ * One connection to one address: commands go in, answers come out in the same order. If what comes is no
+ * answer, or nothing comes in time, the connection ends, and so does every command on it. In time is: within
+ * the timeout after it was sent or, where a long queue or a large value takes longer, after something was
+ * last seen to move; but never more than four timeouts after it was sent.
  */
 
 #include <stdbool.h>
@@ -22,7 +23,7 @@ struct redis_pipe;
 /* Embed it in what the answer needs; it stays in place until answered() is called, once. */
 struct redis_command {
         struct list link;
-        uint64_t deadline_us;
+        uint64_t sent_us;
         /* `reply` is valid within the call; NULL: there is none, and `why` says why. */
         void (*answered)(struct redis_command *command, const redisReply *reply, const char *why);
 };

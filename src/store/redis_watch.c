@@ -79,8 +79,8 @@ static void watch_forget(struct redis_watch *watch, struct watch_path *item)
 
 static void watch_forget_all(struct redis_watch *watch)
 {
-        while (!list_empty(&watch->order))
-                watch_forget(watch, container_of(watch->order.next, struct watch_path, in_order));
+        list_foreach(link, &watch->order)
+                watch_forget(watch, container_of(link, struct watch_path, in_order));
 }
 
 static void watch_tell(struct redis_watch *watch, const char *path)
