@@ -51,6 +51,8 @@ struct redis_link {
         struct redis_addresses addresses;
         size_t address_at; /* the next one */
         struct redis_pipe *pipe;
+        bool opened;  /* the pipe was */
+        bool answers; /* something at this host takes connections, and `reason` is why it is not welcome */
         struct link_greeting greetings[ROWS];
         size_t n_unanswered; /* of the greeting */
         struct redis_survey survey;
@@ -69,6 +71,14 @@ static void link_set_reason(struct redis_link *link, const char *why)
 {
         snprintf(link->reason, sizeof link->reason, "%s %.60s:%u: %s",
                 link->goal == GOAL_SENTINEL ? "Sentinel" : "Redis", link->host.name, link->host.port, why);
+}
+
+/* Of a host with several addresses, the one where something listens says more. */
+static void link_set_reason_of_address(struct redis_link *link, const char *why)
+{
+        if (!link->answers || link->opened)
+                link_set_reason(link, why);
+        link->answers |= link->opened;
 }
 
 /* Several nodes that lost the same Redis do not come back in step. */
@@ -119,6 +129,7 @@ static void link_on_resolved(struct redis_resolve *resolve, const struct redis_a
 static void link_begin_host(struct redis_link *link, enum link_goal goal, const char *name, uint32_t port)
 {
         link->goal = goal;
+        link->answers = false;
         if (name != link->host.name)
                 snprintf(link->host.name, sizeof link->host.name, "%s", name);
         link->host.port = port;
@@ -351,6 +362,7 @@ static void link_on_opened(struct redis_pipe *pipe, void *context)
 {
         struct redis_link *link = context;
 
+        link->opened = true;
         link->n_unanswered = 0;
         link->survey = (struct redis_survey){ 0 };
         for (size_t row = 0; row < ROWS; row++) {
@@ -370,7 +382,7 @@ static void link_on_closed(struct redis_pipe *pipe, const char *why, void *conte
         struct redis_link *link = context;
         bool was_ready = link->ready;
 
-        link_set_reason(link, why);
+        link_set_reason_of_address(link, why);
         link->ready = false;
         link->pipe = redis_pipe_free(pipe);
         if (!was_ready) {
@@ -397,9 +409,10 @@ static void link_next_address(struct redis_link *link)
                 };
                 char error[128] = "memory is out";
 
+                link->opened = false;
                 if (redis_pipe_new(&plan, &link->pipe, error, sizeof error) == 0)
                         return;
-                link_set_reason(link, error);
+                link_set_reason_of_address(link, error);
         }
         link_next_host(link);
 }

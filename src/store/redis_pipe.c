@@ -75,6 +75,10 @@ static void pipe_end(struct redis_pipe *pipe, const char *why)
 
 static const char *pipe_failure(const struct redis_pipe *pipe, const redisAsyncContext *context)
 {
+        const char *refusal = pipe->plan.tls ? redis_tls_refusal(pipe->plan.tls) : NULL;
+
+        if (refusal)
+                return refusal;
         if (pipe->reader.refused)
                 return "what answers there is no Redis";
         switch (context->c.err) {
@@ -192,7 +196,7 @@ static int pipe_connect(struct redis_pipe *pipe, char *error, size_t error_size)
         fcntl(context->c.fd, F_SETFD, FD_CLOEXEC);
         redis_reader_guard(context->c.reader, &pipe->reader);
         if (pipe->plan.tls && redis_tls_begin(pipe->plan.tls, context, pipe->plan.server_name) < 0) {
-                snprintf(error, error_size, "TLS cannot be begun");
+                snprintf(error, error_size, "TLS cannot be begun: %s", context->c.errstr);
                 return -EIO;
         }
         context->data = pipe;

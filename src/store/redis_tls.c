@@ -17,7 +17,19 @@
 /* hiredis' own helper for contexts checks the chain but not the name, so the context is made here. */
 struct redis_tls {
         SSL_CTX *context;
+        const char *certificate; /* why the other side's was refused; a constant of OpenSSL's */
+        char refusal[160];
 };
+
+static int tls_on_verified(int fine, X509_STORE_CTX *store)
+{
+        SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+        struct redis_tls *tls = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+
+        if (!fine)
+                tls->certificate = X509_verify_cert_error_string(X509_STORE_CTX_get_error(store));
+        return fine;
+}
 
 static int tls_failed(const char *what, const char *name, char *error, size_t error_size)
 {
@@ -61,7 +73,8 @@ int redis_tls_new(
                 return error_trace(-ENOMEM);
         }
         SSL_CTX_set_min_proto_version(tls->context, TLS1_2_VERSION);
-        SSL_CTX_set_verify(tls->context, SSL_VERIFY_PEER, NULL);
+        SSL_CTX_set_app_data(tls->context, tls);
+        SSL_CTX_set_verify(tls->context, SSL_VERIFY_PEER, tls_on_verified);
         r = tls_load(tls->context, options, error, error_size);
         if (r < 0) {
                 redis_tls_free(tls);
@@ -89,12 +102,30 @@ static bool tls_expect_name(SSL *ssl, const char *name)
         return SSL_set1_host(ssl, name) == 1 && SSL_set_tlsext_host_name(ssl, name) == 1;
 }
 
+/* hiredis says only that something failed. */
+const char *redis_tls_refusal(struct redis_tls *tls)
+{
+        const char *why = ERR_reason_error_string(ERR_peek_last_error());
+
+        ERR_clear_error();
+        if (tls->certificate)
+                snprintf(tls->refusal, sizeof tls->refusal, "its TLS certificate is refused: %s",
+                        tls->certificate);
+        else if (why)
+                snprintf(tls->refusal, sizeof tls->refusal, "TLS failed: %s", why);
+        else
+                return NULL;
+        return tls->refusal;
+}
+
 int redis_tls_begin(struct redis_tls *tls, redisAsyncContext *context, const char *name)
 {
         SSL *ssl = SSL_new(tls->context);
 
         if (!ssl)
                 return error_trace(-ENOMEM);
+        tls->certificate = NULL;
+        ERR_clear_error();
         if (!tls_expect_name(ssl, name) || redisInitiateSSL(&context->c, ssl) != REDIS_OK) {
                 SSL_free(ssl);
                 return error_trace(-EPROTO);
@@ -128,6 +159,12 @@ int redis_tls_begin(struct redis_tls *tls, redisAsyncContext *context, const cha
         (void)context;
         (void)name;
         return error_trace(-EINVAL);
+}
+
+const char *redis_tls_refusal(struct redis_tls *tls)
+{
+        (void)tls;
+        return NULL;
 }
 
 #endif

@@ -18,3 +18,5 @@ struct redis_tls *redis_tls_free(struct redis_tls *tls);
 /* For a connection just begun. The other side must prove that it is `name` (a host name or an address). 0 or
  * negative errno. */
 int redis_tls_begin(struct redis_tls *tls, redisAsyncContext *context, const char *name);
+/* Why TLS ended the connection that failed just now; NULL: it did not. Valid until the next question. */
+const char *redis_tls_refusal(struct redis_tls *tls);
