@@ -17,21 +17,18 @@
 #include "base/log.h"
 #include "base/macros.h"
 #include "store/redis_args.h"
+#include "store/redis_greeting.h"
 #include "store/redis_hosts.h"
 #include "store/redis_pipe.h"
-#include "store/redis_reply.h"
 #include "store/redis_resolve.h"
-#include "store/redis_survey.h"
 #include "store/redis_timer.h"
 #include "store/redis_tls.h"
 
 enum { PAUSE_MIN_MS = 50, PAUSE_MAX_MS = 1000, SENTINEL_PORT = 26379 };
 
-enum link_goal { GOAL_SENTINEL = 1, GOAL_PRIMARY = 2 };
+enum link_goal { GOAL_SENTINEL, GOAL_PRIMARY };
 
-enum link_row { ROW_AUTH, ROW_SELECT, ROW_NAME, ROW_INFO, ROW_CONFIG, ROW_ROLE, ROW_PRIMARY, ROWS };
-
-struct link_greeting {
+struct link_question {
         struct redis_command command;
         struct redis_link *link;
 };
@@ -53,9 +50,9 @@ struct redis_link {
         struct redis_pipe *pipe;
         bool opened;  /* the pipe was */
         bool answers; /* something at this host takes connections, and `reason` is why it is not welcome */
-        struct link_greeting greetings[ROWS];
-        size_t n_unanswered; /* of the greeting */
-        struct redis_survey survey;
+        struct redis_greeting greeting;
+        struct link_question questions[REDIS_GREETING_ROWS];
+        size_t n_unanswered; /* of these */
         const char *warned_of;
 
         bool ready;
@@ -130,8 +127,7 @@ static void link_begin_host(struct redis_link *link, enum link_goal goal, const 
 {
         link->goal = goal;
         link->answers = false;
-        if (name != link->host.name)
-                snprintf(link->host.name, sizeof link->host.name, "%s", name);
+        snprintf(link->host.name, sizeof link->host.name, "%s", name);
         link->host.port = port;
         link->addresses.n = link->address_at = 0;
         if (redis_resolve_new(link->base, name, link_on_resolved, link, &link->resolve) == 0) {
@@ -155,165 +151,15 @@ static void link_on_timer(evutil_socket_t fd, short what, void *context)
         link_next_host(link);
 }
 
-static const char *link_password(const struct redis_link *link)
-{
-        return link->goal == GOAL_SENTINEL ? link->options->sentinel_password : link->options->password;
-}
-
-static bool link_has_password(const struct redis_link *link)
-{
-        return link_password(link) && *link_password(link);
-}
-
-static bool link_selects(const struct redis_link *link)
-{
-        return link->options->database != 0;
-}
-
-static bool link_has_sentinels(const struct redis_link *link)
-{
-        return link->sentinels.n > 0;
-}
-
-static void link_add_auth(const struct redis_link *link, struct redis_args *args)
-{
-        const char *username = link->options->username;
-
-        if (link->goal == GOAL_PRIMARY && username && *username)
-                redis_args_text(args, username);
-        redis_args_text(args, link_password(link));
-}
-
-static void link_add_database(const struct redis_link *link, struct redis_args *args)
-{
-        redis_args_number(args, link->options->database);
-}
-
-static void link_add_master(const struct redis_link *link, struct redis_args *args)
-{
-        redis_args_text(args, link->options->sentinel_master);
-}
-
-/* What an answer is read by: returns NULL, or why this is not the Redis that was looked for. */
-static const char *link_read_auth(struct redis_link *link, const redisReply *reply, char *why, size_t size);
-static const char *link_read_needed(struct redis_link *link, const redisReply *reply, char *why, size_t size);
-static const char *link_read_any(struct redis_link *link, const redisReply *reply, char *why, size_t size);
-static const char *link_read_info(struct redis_link *link, const redisReply *reply, char *why, size_t size);
-static const char *link_read_config(struct redis_link *link, const redisReply *reply, char *why, size_t size);
-static const char *link_read_role(struct redis_link *link, const redisReply *reply, char *why, size_t size);
-static const char *link_read_primary(
-        struct redis_link *link, const redisReply *reply, char *why, size_t size);
-
-/* The greeting, in order. Sent at once; welcome is who answered all of it well. */
-static const struct {
-        int goals;
-        bool (*wanted)(const struct redis_link *link);
-        const char *words[3];
-        void (*add)(const struct redis_link *link, struct redis_args *args);
-        const char *(*read)(struct redis_link *link, const redisReply *reply, char *why, size_t size);
-} greeting[ROWS] = {
-        [ROW_AUTH] = { GOAL_SENTINEL | GOAL_PRIMARY, link_has_password, { "AUTH" }, link_add_auth,
-                link_read_auth },
-        [ROW_SELECT] = { GOAL_PRIMARY, link_selects, { "SELECT" }, link_add_database, link_read_needed },
-        [ROW_NAME] = { GOAL_SENTINEL | GOAL_PRIMARY, NULL, { "CLIENT", "SETNAME", "mayfly" }, NULL,
-                link_read_any },
-        [ROW_INFO] = { GOAL_PRIMARY, NULL, { "INFO" }, NULL, link_read_info },
-        [ROW_CONFIG] = { GOAL_PRIMARY, NULL, { "CONFIG", "GET", "appendfsync" }, NULL, link_read_config },
-        [ROW_ROLE] = { GOAL_PRIMARY, link_has_sentinels, { "ROLE" }, NULL, link_read_role },
-        [ROW_PRIMARY] = { GOAL_SENTINEL, NULL, { "SENTINEL", "get-master-addr-by-name" }, link_add_master,
-                link_read_primary },
-};
-
-/* Redis names the arguments of a command that it does not know. */
-static const char *link_read_auth(struct redis_link *link, const redisReply *reply, char *why, size_t size)
-{
-        if (redis_reply_is(reply, "OK"))
-                return NULL;
-        if (reply->type != REDIS_REPLY_ERROR || strstr(reply->str, link_password(link)))
-                return "it refused AUTH";
-        redis_reply_explain(reply, why, size);
-        return why;
-}
-
-static const char *link_read_needed(struct redis_link *link, const redisReply *reply, char *why, size_t size)
-{
-        (void)link;
-        if (redis_reply_is(reply, "OK"))
-                return NULL;
-        if (reply->type != REDIS_REPLY_ERROR)
-                return "what answers there is no Redis";
-        redis_reply_explain(reply, why, size);
-        return why;
-}
-
-/* A user may be kept from this command. But who wants a password says so at the first one. */
-static const char *link_read_any(struct redis_link *link, const redisReply *reply, char *why, size_t size)
-{
-        if (redis_reply_failed_with(reply, "NOAUTH") || redis_reply_failed_with(reply, "LOADING") ||
-                reply->type != REDIS_REPLY_ERROR)
-                return link_read_needed(link, reply, why, size);
-        return NULL;
-}
-
-static const char *link_read_info(struct redis_link *link, const redisReply *reply, char *why, size_t size)
-{
-        if (reply->type != REDIS_REPLY_ERROR && reply->type != REDIS_REPLY_STRING)
-                return "what answers there is no Redis";
-        if (reply->type == REDIS_REPLY_ERROR)
-                return redis_reply_failed_with(reply, "LOADING") ? link_read_needed(link, reply, why, size)
-                                                                 : NULL;
-        redis_survey_info(&link->survey, reply);
-        return redis_survey_refusal(&link->survey);
-}
-
-static const char *link_read_config(struct redis_link *link, const redisReply *reply, char *why, size_t size)
-{
-        (void)why;
-        (void)size;
-        redis_survey_config(&link->survey, reply);
-        return NULL;
-}
-
-static const char *link_read_role(struct redis_link *link, const redisReply *reply, char *why, size_t size)
-{
-        (void)link;
-        (void)why;
-        (void)size;
-        if (reply->type == REDIS_REPLY_ERROR || redis_reply_is(redis_reply_at(reply, 0), "master"))
-                return NULL;
-        return "the sentinels call it the primary, but it is not (a failover is going on?)";
-}
-
-static const char *link_read_primary(struct redis_link *link, const redisReply *reply, char *why, size_t size)
-{
-        const redisReply *name = redis_reply_at(reply, 0);
-        uint64_t port;
-
-        if (redis_reply_absent(reply)) {
-                snprintf(
-                        why, size, "it knows no primary of the name '%.60s'", link->options->sentinel_master);
-                return why;
-        }
-        if (reply->type == REDIS_REPLY_ERROR)
-                return link_read_needed(link, reply, why, size);
-        if (!name || name->type != REDIS_REPLY_STRING || name->len < 1 ||
-                name->len >= sizeof link->host.name || memchr(name->str, 0, name->len) ||
-                redis_reply_number(redis_reply_at(reply, 1), &port) < 0 || port < 1 || port > 65535)
-                return "what answers there is no Sentinel";
-        memcpy(link->host.name, name->str, name->len + 1);
-        link->host.port = (uint32_t)port;
-        return NULL;
-}
-
 static void link_welcome(struct redis_link *link)
 {
-        const char *risk = redis_survey_risk(&link->survey);
+        const char *risk = redis_survey_risk(&link->greeting.survey);
 
         if (link->goal == GOAL_SENTINEL) {
                 link->sentinel_first = (link->sentinel_first + link->n_tried - 1) % link->sentinels.n;
                 link->n_tried = 1;
                 link->pipe = redis_pipe_free(link->pipe);
-                link_begin_host(link, GOAL_PRIMARY, link->host.name, link->host.port);
+                link_begin_host(link, GOAL_PRIMARY, link->greeting.primary.name, link->greeting.primary.port);
                 return;
         }
         if (risk && risk != link->warned_of)
@@ -327,50 +173,52 @@ static void link_welcome(struct redis_link *link)
 
 static void link_on_greeted(struct redis_command *command, const redisReply *reply, const char *no_reply)
 {
-        struct link_greeting *row = container_of(command, struct link_greeting, command);
-        struct redis_link *link = row->link;
+        struct link_question *question = container_of(command, struct link_question, command);
+        struct redis_link *link = question->link;
         const char *failed;
         char why[224];
 
         (void)no_reply; /* link_on_closed() was told */
         if (!reply)
                 return;
-        failed = greeting[row - link->greetings].read(link, reply, why, sizeof why);
+        failed = redis_greeting_read(
+                &link->greeting, (size_t)(question - link->questions), reply, why, sizeof why);
         if (failed)
                 redis_pipe_close(link->pipe, failed);
         else if (--link->n_unanswered == 0)
                 link_welcome(link);
 }
 
-static int link_greet_with(struct redis_link *link, size_t row)
+static int link_ask(struct redis_link *link, size_t row)
 {
         struct redis_args args;
-        int r;
+        int r = 0;
 
         redis_args_init(&args);
-        for (size_t i = 0; i < ARRAY_SIZE(greeting[row].words) && greeting[row].words[i]; i++)
-                redis_args_text(&args, greeting[row].words[i]);
-        if (greeting[row].add)
-                greeting[row].add(link, &args);
-        link->greetings[row] = (struct link_greeting){ .command.answered = link_on_greeted, .link = link };
-        r = redis_pipe_send(link->pipe, &link->greetings[row].command, &args);
+        if (redis_greeting_build(&link->greeting, row, &args)) {
+                link->n_unanswered++;
+                link->questions[row] =
+                        (struct link_question){ .command.answered = link_on_greeted, .link = link };
+                r = redis_pipe_send(link->pipe, &link->questions[row].command, &args);
+        }
         redis_args_deinit(&args);
         return r;
 }
 
+/* All of it at once. */
 static void link_on_opened(struct redis_pipe *pipe, void *context)
 {
         struct redis_link *link = context;
 
         link->opened = true;
         link->n_unanswered = 0;
-        link->survey = (struct redis_survey){ 0 };
-        for (size_t row = 0; row < ROWS; row++) {
-                if (!(greeting[row].goals & link->goal) ||
-                        (greeting[row].wanted && !greeting[row].wanted(link)))
-                        continue;
-                link->n_unanswered++;
-                if (link_greet_with(link, row) < 0) {
+        link->greeting = (struct redis_greeting){
+                .options = link->options,
+                .to_sentinel = link->goal == GOAL_SENTINEL,
+                .has_sentinels = link->sentinels.n > 0,
+        };
+        for (size_t row = 0; row < REDIS_GREETING_ROWS; row++) {
+                if (link_ask(link, row) < 0) {
                         redis_pipe_close(pipe, "memory is out");
                         return;
                 }

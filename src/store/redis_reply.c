@@ -33,6 +33,7 @@ static const struct {
         { "WRONGPASS", "REDIS_USERNAME or REDIS_PASSWORD is wrong", true },
         { "invalid password", "REDIS_PASSWORD is wrong", true },
         { "without any password", "REDIS_PASSWORD is set, but this Redis has none", true },
+        { "no password is set", "REDIS_PASSWORD is set, but this Redis has none", true }, /* before Redis 6 */
         { "max number of clients", "Redis has as many clients as its maxclients allows", true },
         { "NOPERM", REPLY_NOT_ALLOWED, false },
         { "user executing the script", REPLY_NOT_ALLOWED, false }, /* the same, of a script */
@@ -163,17 +164,32 @@ bool redis_reply_failed_with(const redisReply *reply, const char *code)
         return reply && reply->type == REDIS_REPLY_ERROR && reply_has_code(reply->str, code);
 }
 
+static size_t reply_find_failure(const redisReply *reply)
+{
+        size_t at = 0;
+
+        while (at < ARRAY_SIZE(failures) && !reply_has_code(reply->str, failures[at].code))
+                at++;
+        return at;
+}
+
+const char *redis_reply_meaning(const redisReply *reply)
+{
+        size_t at = reply_find_failure(reply);
+
+        return at < ARRAY_SIZE(failures) ? failures[at].meaning : NULL;
+}
+
 bool redis_reply_explain(const redisReply *reply, char *reason, size_t size)
 {
+        size_t at = reply_find_failure(reply);
         char safe[160];
 
         log_safe(reply->str, safe, sizeof safe);
-        for (size_t i = 0; i < ARRAY_SIZE(failures); i++) {
-                if (!reply_has_code(reply->str, failures[i].code))
-                        continue;
-                snprintf(reason, size, "%s (%s)", failures[i].meaning, safe);
-                return failures[i].drop;
+        if (at == ARRAY_SIZE(failures)) {
+                snprintf(reason, size, "Redis refused: %s", safe);
+                return false;
         }
-        snprintf(reason, size, "Redis refused: %s", safe);
-        return false;
+        snprintf(reason, size, "%s (%s)", failures[at].meaning, safe);
+        return failures[at].drop;
 }

@@ -29,6 +29,8 @@ int redis_reply_hash(const redisReply *reply, char ret_hash[STORE_HASH_SIZE]);
 
 /* Is it the error of this code (`NOSCRIPT`)? */
 bool redis_reply_failed_with(const redisReply *reply, const char *code);
+/* What an error reply means, without a word of its own; NULL: not known. */
+const char *redis_reply_meaning(const redisReply *reply);
 /* What an error reply means, in words that are safe to log. Returns whether the connection is of no use any
  * more. */
 bool redis_reply_explain(const redisReply *reply, char *reason, size_t size);
