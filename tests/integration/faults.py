@@ -66,11 +66,16 @@ def expect_away(known, reads_too=True, refused=True):
     assert "store.down" in mayfly.log()
 
 
-def expect_back(known):
-    """By itself; and nothing was lost, and what was refused was not kept."""
-    mayfly = known.mayfly
+def wait_back(mayfly):
+    """By itself. Ready alone may be what was true a moment ago."""
     eventually(lambda: mayfly.upload("back", "python", "return 1").status == 200, mayfly.log)
     eventually(mayfly.is_ready, mayfly.log)
+
+
+def expect_back(known):
+    """Nothing was lost, and what was refused was not kept."""
+    mayfly = known.mayfly
+    wait_back(mayfly)
     known.expect_served()
     expect_works(mayfly)
     described = mayfly.describe("known").json

@@ -219,9 +219,7 @@ class Mayfly(Client):
         eventually(lambda: not self.cgroups(), lambda: f"still there: {self.cgroups()}")
         assert not os.path.exists(f"/run/mayfly-{self.keeper.pid}")
         assert "mayfly" not in open("/proc/self/mounts").read()
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", self.port))
+        assert is_free(self.port)
 
 
 class Background:
@@ -258,6 +256,17 @@ def free_port():
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) != 0:
                 return port
+
+
+def is_free(port):
+    """Whether a server may listen there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def eventually(condition, explain=lambda: "", still=lambda: True, deadline_s=DEADLINE_S):

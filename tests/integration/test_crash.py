@@ -15,7 +15,7 @@ import sqlite3
 import threading
 import time
 
-from host import eventually, process_table
+from host import eventually, is_free, process_table
 
 ROUNDS = int(os.environ.get("MAYFLY_ROUNDS", 200))
 SEED = int(os.environ.get("MAYFLY_SEED", time.time_ns() // 1000 % 1_000_000_000))
@@ -238,6 +238,7 @@ def start(mayfly):
     if mayfly.keeper and mayfly.keeper.poll() is None:
         mayfly.wait_ready()
     else:
+        eventually(lambda: is_free(mayfly.port), mayfly.log)  # its processes end one after the other
         mayfly.start()
     mayfly.server = mayfly.pid_of("server")
 

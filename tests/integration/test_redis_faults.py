@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from faults import Known, expect_away, expect_back, expect_works, is_away, says_away, start_with_stored
+from faults import Known, expect_away, expect_back, expect_works, is_away, says_away, start_with_stored, wait_back
 from host import Background, eventually
 from redis_host import Redis, Sentinel
 
@@ -61,7 +61,7 @@ def test_hung_redis_is_given_up_in_time(node, redis_server):
         redis_server.pause()
         expect_away(known, refused=False)
         redis_server.resume()
-        eventually(node.is_ready, node.log)
+        wait_back(node)
         known.expect_served()
         expect_works(node)
 
@@ -84,7 +84,7 @@ def test_uploads_into_a_redis_that_stops_now_and_then(node, redis_server):
         redis_server.pause()
         done.wait(1.5)
         redis_server.resume()
-    eventually(node.is_ready, node.log)
+    wait_back(node)
     done.wait(0.3)
     done.set()
     for one in clients:
@@ -158,7 +158,7 @@ def test_connections_that_are_cut(node, redis_server):
             known.expect_served()
             eventually(lambda: node.upload("cut", "python", f"return {n}").status == 200, node.log)
             assert node.run("cut").data == n
-    eventually(node.is_ready, node.log)
+    wait_back(node)
 
 
 # At the start
@@ -217,7 +217,7 @@ def test_database_number(own, redis_server):
         assert zero.dbsize() == 0 and three.dbsize() > 0
         redis_server.kill()
         redis_server.start()
-        eventually(mayfly.is_ready, mayfly.log)
+        wait_back(mayfly)
         expect_works(mayfly)
         assert zero.dbsize() == 0
     mayfly.stop()
@@ -261,76 +261,85 @@ def test_name_that_nobody_knows(own):
 # What is stored there is damaged
 
 
-def damage(redis_server, path, version, **fields):
-    with redis_server.client(decode_responses=False) as client:
-        key = f"mayfly:version:{path}:{version}"
-        assert client.exists(key)
-        for name, value in fields.items():
-            client.hdel(key, name) if value is None else client.hset(key, name, value)
+DAMAGE = {
+    "code": "return 'iarm'",
+    "code ": None,
+    "hash": "0" * 64,
+    "language": "ruby",
+    "limits": "{",
+    "created": "soon",
+}
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"code": "return 'iarm'"},
-        {"code": None},
-        {"hash": "0" * 64},
-        {"language": "ruby"},
-        {"limits": "{"},
-        {"created": "soon"},
-    ],
-)
-def test_damaged_version_is_an_error_and_never_another_answer(own, redis_server, fields):
+def test_damaged_version_is_an_error_and_never_another_answer(own, redis_server):
     mayfly = own(**redis_server.settings()).start()
-    version = mayfly.upload("f", "python", "return 'charm'").json["version"]
-    mayfly.upload("g", "python", "return 'neighbour'")
-    mayfly.stop()
-    damage(redis_server, "f", version, **fields)
-    mayfly.start()
-    for answer in mayfly.run("f"), mayfly.run("f", version=version), mayfly.describe("f", version=version):
-        if answer.status == 200:
-            assert "created" in fields or "code" in answer.json and "language" in fields
-            assert "charm" in (answer.json.get("data") or answer.json["code"])
-        else:
-            assert answer.status in (404, 500), answer
-    assert mayfly.run("g").data == "neighbour"
-    assert mayfly.is_ready()
-    newer = mayfly.upload("f", "python", "return 'whole'")
-    assert newer.status == 200 and newer.json["version"] > version
-    assert mayfly.run("f").data == "whole"
-    mayfly.stop()
-
-
-KEYS = ["function:f", "versions:f", "version:f:{version}", "aliases:f", "functions"]
-
-
-@pytest.mark.parametrize("key", KEYS)
-def test_key_of_another_kind_is_an_error_of_that_function_alone(own, redis_server, key):
-    mayfly = own(**redis_server.settings()).start()
-    version = mayfly.upload("f", "python", "return 1").json["version"]
-    mayfly.set_alias("f", "prod", version)
-    mayfly.upload("g", "python", "return 'neighbour'")
+    versions = {n: mayfly.upload(f"f{n}", "python", "return 'charm'").json["version"] for n in range(len(DAMAGE))}
+    mayfly.upload("neighbour", "python", "return 'neighbour'")
     mayfly.stop()
     with redis_server.client() as client:
-        name = "mayfly:" + key.format(version=version)
-        assert client.delete(name)
-        client.set(name, "something else")
+        for n, (field, value) in enumerate(DAMAGE.items()):
+            key, name = f"mayfly:version:f{n}:{versions[n]}", field.strip()
+            assert client.exists(key)
+            client.hdel(key, name) if value is None else client.hset(key, name, value)
     mayfly.start()
-    for answer in (
-        mayfly.run("f"),
-        mayfly.run("f", version="prod"),
-        mayfly.describe("f"),
-        mayfly.upload("f", "python", "return 2"),
-        mayfly.set_alias("f", "stage", version),
-        mayfly.remove("f", version=version),
+    for n, field in enumerate(DAMAGE):
+        path, version = f"f{n}", versions[n]
+        for answer in mayfly.run(path), mayfly.run(path, version=version), mayfly.describe(path, version=version):
+            if answer.status == 200:
+                assert field == "created" or "code" in answer.json and field == "language", (field, answer)
+                assert "charm" in (answer.json.get("data") or answer.json["code"])
+            else:
+                assert answer.status in (404, 500), (field, answer)
+        newer = mayfly.upload(path, "python", "return 'whole'")
+        assert newer.status == 200 and newer.json["version"] > version, (field, newer)
+        assert mayfly.run(path).data == "whole"
+    assert mayfly.run("neighbour").data == "neighbour"
+    assert mayfly.is_ready()
+    mayfly.stop()
+
+
+KEYS = ["function:{}", "versions:{}", "version:{}:{}", "aliases:{}"]
+
+
+def ask_all(mayfly, path, version):
+    """Everything that can be asked of it; the answers."""
+    return [
+        mayfly.run(path),
+        mayfly.run(path, version="prod"),
+        mayfly.describe(path),
+        mayfly.upload(path, "python", "return 2"),
+        mayfly.set_alias(path, "stage", version),
+        mayfly.remove(path, version=version),
         mayfly.functions(),
-    ):
-        assert answer.status in (200, 204, 404, 409, 500, 503), answer
-        assert answer.status != 200 or answer.json.get("data", 1) in (1, 2), answer
-    if key != "functions":
-        assert mayfly.run("g").data == "neighbour"
-        assert mayfly.upload("g", "python", "return 'newer'").status == 200
+    ]
+
+
+def test_key_of_another_kind_is_an_error_of_that_function_alone(own, redis_server):
+    mayfly = own(**redis_server.settings()).start()
+    versions = [mayfly.upload(f"f{n}", "python", "return 1").json["version"] for n in range(len(KEYS))]
+    for n, version in enumerate(versions):
+        mayfly.set_alias(f"f{n}", "prod", version)
+    mayfly.upload("neighbour", "python", "return 'neighbour'")
+    mayfly.stop()
+    with redis_server.client() as client:
+        for n, key in enumerate(KEYS):
+            name = "mayfly:" + key.format(f"f{n}", versions[n])
+            assert client.delete(name)
+            client.set(name, "something else")
+    mayfly.start()
+    for n, key in enumerate(KEYS):
+        for answer in ask_all(mayfly, f"f{n}", versions[n]):
+            assert answer.status in (200, 204, 404, 409, 500, 503), (key, answer)
+            assert answer.status != 200 or answer.json.get("data", 1) in (1, 2), (key, answer)
+        assert mayfly.run("neighbour").data == "neighbour"
+        assert mayfly.upload("neighbour", "python", f"return 'neighbour'  # {n}").status == 200
         assert mayfly.is_ready()
+    with redis_server.client() as client:
+        client.delete("mayfly:functions")
+        client.set("mayfly:functions", "something else")
+    for answer in ask_all(mayfly, "neighbour", 1):
+        assert answer.status in (200, 404, 409, 500, 503), answer
+    assert mayfly.run("neighbour").data == "neighbour"
     mayfly.stop()
 
 
@@ -353,10 +362,6 @@ GARBAGE = {
     "many": lambda connection: connection.sendall(b"*1000000000\r\n" * 3),
     "deep": lambda connection: connection.sendall(b"*1\r\n" * 1000),
     "ok": hundred,
-    "numbers": lambda connection: connection.sendall(b":1\r\n" * 100),
-    "nils": lambda connection: connection.sendall(b"$-1\r\n*-1\r\n" * 100),
-    "lists": lambda connection: connection.sendall(b"*2\r\n:1\r\n$1\r\nx\r\n" * 100),
-    "errors": lambda connection: connection.sendall(b"-ERR \xff\0 no\r\n" * 100),
     "nul": lambda connection: connection.sendall(b"\0" * 100_000),
 }
 
