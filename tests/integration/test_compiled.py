@@ -234,3 +234,25 @@ def test_each_version_has_its_own(own):
         mayfly.stop()
         mayfly.start()
     mayfly.stop()
+
+
+def test_redis_keeps_it_too_and_garbage_there_is_not_run(own, redis_server):
+    mayfly = own(**redis_server.settings()).start()
+    version = mayfly.upload("f", "python", "return 'its own'").json["version"]
+    key = f"mayfly:version:f:{version}"
+    with redis_server.client(decode_responses=False) as redis:
+
+        def kept():
+            code, cache, cache_for = redis.hmget(key, "code", "cache", "cache_for")
+            return bool(cache) and cache_for.decode().rsplit(" ", 1)[1] == seal(code, None, cache) and cache
+
+        before = kept()
+        assert before
+        mayfly.stop()
+        redis.hset(key, "cache", before[:20] + os.urandom(len(before) - 20))
+        assert not kept()
+        mayfly.start()
+        assert mayfly.run("f").data == "its own"
+        eventually(kept)
+        assert kept() == before and mayfly.run("f").data == "its own"
+    mayfly.stop()
