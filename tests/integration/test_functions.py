@@ -9,6 +9,7 @@ import time
 import pytest
 
 from host import Background
+from test_stream import resident
 
 LANGUAGES = {
     "javascript": "return 'one'",
@@ -110,6 +111,16 @@ def test_other_limits_or_another_language_make_a_new_version(mayfly):
     ]
     assert versions_of(mayfly, path) == sorted(versions, reverse=True)
     assert mayfly.upload(path, "javascript", "return 1").json["created"] is False
+
+
+@pytest.mark.parametrize(
+    "same", [b'{"cpus":0.50}', b'{ "cpus" : 0.5 }', b'{"cpus":0.5,"timeout_ms":null}', b'{"timeout_ms":null,"cpus":0.500}']
+)
+def test_limits_are_the_same_however_they_are_written(mayfly, same):
+    path = "functions/written"
+    first = mayfly.upload(path, "python", "return 1", limits={"cpus": 0.5}).json["version"]
+    answer = mayfly.post("/upload", b'{"path":"%s","language":"python","code":"return 1","limits":%s}' % (path.encode(), same))
+    assert (answer.status, answer.json["version"], answer.json["created"]) == (200, first, False)
 
 
 def test_what_an_older_version_holds_makes_a_new_one(mayfly):
@@ -599,7 +610,23 @@ def test_token_is_needed(own_stored):
     mayfly.stop()
 
 
-# A restart
+# Memory, and a restart
+
+
+def test_memory_for_functions_is_bounded(own_stored):
+    mayfly = own_stored(CACHE_MAX_SIZE="1m", LOG_LEVEL="warn").start()
+    server = mayfly.pid_of("server")
+
+    def upload_and_run(kind, count):
+        for n in range(count):
+            upload(mayfly, f"{kind}/{n}", f"x = '{kind}{'y' * 200_000}'\nreturn {n}")
+        assert [mayfly.run(f"{kind}/{n}").data for n in range(count)] == list(range(count))
+
+    upload_and_run("warm", 10)
+    before = resident(server)
+    upload_and_run("more", 80)
+    assert resident(server) < before + (10 << 20)
+    mayfly.stop()
 
 
 def test_all_of_it_survives_a_restart(own_stored):

@@ -1,10 +1,14 @@
 """Redis away, hung, full, demoted, replaced or mad: a clear error, no wrong answer, what is known keeps running, and a return by itself."""
 
+import concurrent.futures
 import contextlib
+import http.client
 import itertools
+import json
 import os
 import socket
 import threading
+import time
 
 import pytest
 
@@ -64,6 +68,45 @@ def test_hung_redis_is_given_up_in_time(node, redis_server):
         wait_back(node)
         known.expect_served()
         expect_works(node)
+
+
+def ask_and_leave(mayfly, method, path, body, wait_s):
+    connection = http.client.HTTPConnection("127.0.0.1", mayfly.port)
+    connection.request(method, path, json.dumps(body) if body else None)
+    time.sleep(wait_s)
+    connection.close()
+
+
+def test_clients_that_leave_while_redis_hangs(own, redis_server):
+    """Some while it hangs, some just when they are answered; nobody else notices."""
+    mayfly = own(REDIS_TIMEOUT=1, **redis_server.settings()).start()
+    known = Known(mayfly)
+    redis_server.pause()
+    questions = [
+        ("POST", "/upload", {"path": "leaves", "language": "python", "code": "return 1"}),
+        ("POST", "/run/leaves", None),
+        ("GET", "/functions", None),
+        ("GET", "/functions/known?version=1", None),
+        ("DELETE", "/functions/leaves", None),
+        ("PUT", "/functions/leaves/aliases/a", {"version": 1}),
+    ]
+    with concurrent.futures.ThreadPoolExecutor(30) as clients:
+        for n in range(60):
+            clients.submit(ask_and_leave, mayfly, *questions[n % len(questions)], n % 10 * 0.13)
+    known.expect_served()
+    redis_server.resume()
+    expect_back(known)
+    mayfly.stop()
+
+
+def test_end_while_redis_hangs(own, redis_server):
+    """Who waits is answered first; then it ends as ever."""
+    mayfly = own(REDIS_TIMEOUT=2, **redis_server.settings()).start()
+    redis_server.pause()
+    waiting = Background(mayfly.upload, "waits", "python", "return 1")
+    time.sleep(0.5)
+    mayfly.stop()
+    assert is_away(waiting.result())
 
 
 def test_uploads_into_a_redis_that_stops_now_and_then(node, redis_server):
@@ -245,6 +288,17 @@ def test_redis_that_comes_after_mayfly(own, redis_server):
     for answer in mayfly.upload("f", "python", "return 1"), mayfly.run("f"), mayfly.functions():
         assert is_away(answer)
     redis_server.start()
+    mayfly.wait_ready()
+    expect_works(mayfly)
+    mayfly.stop()
+
+
+def test_redis_that_hangs_at_the_start(own, redis_server):
+    redis_server.pause()
+    mayfly = own(**redis_server.settings()).start(wait=False)
+    eventually(lambda: answers(mayfly) and says_away(mayfly), mayfly.log)
+    assert is_away(mayfly.run("f"))
+    redis_server.resume()
     mayfly.wait_ready()
     expect_works(mayfly)
     mayfly.stop()

@@ -7,6 +7,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import threading
 
 import pytest
 
@@ -390,6 +391,40 @@ def test_database_of_a_newer_mayfly_is_let_be(filled):
     assert mayfly.keeper.wait(60) != 0
     assert "newer" in mayfly.log()
     assert open(database(mayfly), "rb").read() == before
+
+
+def test_second_mayfly_on_the_same_directory_is_refused(own):
+    first = own().start()
+    second = own(DATA_DIR=os.path.join(first.directory, "data"), UID_BASE=first.uid_base).start(wait=False)
+    assert second.keeper.wait(60) != 0
+    assert "DATA_DIR" in second.log() and "another mayfly" in second.log()
+    expect_works(first)
+    first.stop()
+
+
+def test_copy_made_while_it_runs_is_whole(own):
+    """As `sqlite3 mayfly.db .backup` makes it; a mayfly of its own serves it."""
+    mayfly, other = own().start(), own()
+    stop, given = threading.Event(), []
+
+    def upload():
+        while not stop.is_set():
+            assert mayfly.upload(f"copied/{len(given)}", "python", f"return {len(given)}").status == 200
+            given.append(1)
+
+    uploading = Background(upload)
+    eventually(lambda: len(given) > 20)
+    before = len(given)
+    os.mkdir(os.path.join(other.directory, "data"))
+    with contextlib.closing(sqlite3.connect(database(mayfly))) as source:
+        with contextlib.closing(sqlite3.connect(database(other))) as copy:
+            source.backup(copy)
+    stop.set()
+    uploading.result()
+    mayfly.stop()
+    other.start()
+    assert [other.run(f"copied/{n}").data for n in range(before)] == list(range(before))
+    other.stop()
 
 
 def test_data_directory_that_vanishes(own):
