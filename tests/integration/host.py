@@ -20,7 +20,9 @@ DEADLINE_S = 60  # for anything that must happen: generous, since nothing here m
 USER_IDS = 2048  # what one mayfly may use, from UID_BASE on
 FIRST_CELL = 64  # of them; those below are the server's and the templates'
 PROGRAMS = {"server": "mayfly-server", "python": "boot.py", "node": "mayfly-javascript"}
-_uid_bases = itertools.count(300_000 + os.getpid() % 1000 * 40_960, 2 * USER_IDS)
+# Apart also from those of the tests that tests/run has running beside these.
+HALF = int(os.environ.get("MAYFLY_TEST_HALF", 0))
+_uid_bases = itertools.count(300_000 + HALF * 1_000_000_000 + os.getpid() % 1000 * 40_960, 2 * USER_IDS)
 
 
 class Answer:
