@@ -126,9 +126,15 @@ static void redis_on_confirmed(struct redis_confirm_wait *wait, const char *fail
 /* Where go-faas' version is the latest, go-faas may put another one there. */
 static void redis_note_old(struct redis *redis, const struct redis_ask *ask)
 {
-        if (ask->request->operation == STORE_GET && ask->old_latest &&
-                redis_watch_remember(redis->watch, ask->request->path, ask->md5, ask->old_latest))
-                redis_index_add(redis->index, ask->request->path);
+        struct store_request *request = ask->request;
+        int r;
+
+        if (request->operation != STORE_GET || !ask->old_latest)
+                return;
+        r = redis_watch_remember(redis->watch, request->path, ask->md5, ask->old_latest);
+        if (r == REDIS_WATCH_NEW)
+                redis_index_add(redis->index, request->path);
+        request->may_change |= r < 0;
 }
 
 static void redis_on_asked(struct redis_ask *ask)

@@ -85,8 +85,10 @@ static void ask_build_check(struct redis_call *call, struct redis_args *args)
 {
         const struct redis_ask_needs *needs = ask_from(call)->needs;
 
-        redis_args_number(args, 1);
+        redis_args_number(args, 3);
         redis_args_format(args, "%scheck:%s", needs->prefix, needs->node);
+        redis_args_format(args, "%sfunctions", needs->prefix);
+        redis_args_format(args, "%schanges", needs->prefix);
         redis_args_text(args, needs->node);
 }
 

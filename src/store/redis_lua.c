@@ -41,6 +41,9 @@
         " return n, m[2] "                                                                                   \
         "end "
 
+/* Redis 5 may be set to send scripts instead of what they did to its replicas; later ones never do. */
+#define LUA_EFFECTS "if redis.replicate_commands then redis.replicate_commands() end "
+
 #define LUA_FUNCTION                                                                                         \
         LUA_COMMON                                                                                           \
         "local F, V, A, I, C, M, S = unpack(KEYS) "                                                          \
@@ -59,6 +62,7 @@
 
 /* Looks at the kinds of what is written, and writes. */
 #define LUA_WRITE                                                                                            \
+        LUA_EFFECTS                                                                                          \
         LUA_FUNCTION                                                                                         \
         "redis.call('ZCARD', V) "                                                                            \
         "redis.call('HLEN', A) "                                                                             \
@@ -86,14 +90,21 @@
         " redis.call('ZADD', V, text(n), text(n)) "                                                          \
         "end "
 
-/* The kinds of all that an upload writes, on a key of its own that is gone again. */
+/* What is needed to upload and to see others' changes: on a key of its own that is gone again, and, where
+ * only looking is possible, on those that all functions share. KEYS: 1 its own, 2 functions, 3 changes. */
 #define LUA_CHECK                                                                                            \
+        LUA_EFFECTS                                                                                          \
         "local k = KEYS[1] "                                                                                 \
+        "redis.call('ZCARD', KEYS[2]) "                                                                      \
+        "redis.call('XLEN', KEYS[3]) "                                                                       \
         "redis.call('XADD', k, 'MAXLEN', '~', '4096', '*', 'node', ARGV[1]) "                                \
+        "redis.call('XRANGE', k, '-', '+', 'COUNT', 1) "                                                     \
         "redis.call('DEL', k) "                                                                              \
         "redis.call('ZADD', k, 0, ARGV[1]) "                                                                 \
+        "redis.call('ZRANGEBYLEX', k, '-', '+', 'LIMIT', 0, 1) "                                             \
         "redis.call('DEL', k) "                                                                              \
         "redis.call('HSET', k, 'node', ARGV[1]) "                                                            \
+        "redis.call('HMGET', k, 'node') "                                                                    \
         "redis.call('UNLINK', k) "                                                                           \
         "return {'ok'} "
 
@@ -104,7 +115,8 @@
         "local limits = limits_from(10) "                                                                    \
         "if latest > 0 and latest >= old then "                                                              \
         " local v = redis.call('HMGET', vpre .. text(latest), 'language', 'hash', 'limits', 'code') "        \
-        " if v[1] == language and v[2] == hash and v[3] == limits and v[4] == code and ours(latest) then "   \
+        " if v[1] == language and (v[2] == hash or v[2] == '') and v[3] == limits and v[4] == code and "     \
+        "  ours(latest) then "                                                                               \
         "  return {'ok', text(latest), 0} "                                                                  \
         " end "                                                                                              \
         "elseif old > 0 and not limits and old_language == language and theirs(old) and "                    \
@@ -159,13 +171,15 @@
         "if k ~= 'string' then return {'damaged', source .. ' is not a string'} end "                        \
         "local code = redis.call('GET', source) "                                                            \
         "local v = redis.call('HMGET', key, 'of', 'compiled', 'map', 'cache', 'cache_for', 'imports') "      \
-        "if v[1] ~= redis.sha1hex(code) then v = {false, false, false, false, false, false} end "            \
+        "if not v[1] or v[1] ~= redis.sha1hex(code) then v = {false, false, false, false, false, false} "    \
+        "end "                                                                                               \
         "return {'ok', text(newest), text(old), text(n), 1, {old_language, text(n * 1000), '', code, v[2], " \
         " v[3], false, v[4], v[5], v[6]}} "
 
 /* 5 number, 6 SHA-1 of the code that it was compiled from, or empty; then names and values. go-faas writes
  * over a version of the same second: what was compiled from another code is not kept. */
 #define LUA_KEEP_COMPILED                                                                                    \
+        LUA_EFFECTS                                                                                          \
         LUA_FUNCTION                                                                                         \
         "local n = whole(ARGV[5]) "                                                                          \
         "local key = vpre .. text(n) "                                                                       \
@@ -337,6 +351,7 @@
  * summary: path, number, language, size, hash, time, limits, count; or false. Paths that are none any more
  * leave the index; where it cannot be written, next time. */
 #define LUA_LIST                                                                                             \
+        LUA_EFFECTS                                                                                          \
         LUA_COMMON                                                                                           \
         "local p, out = ARGV[1], {} "                                                                        \
         "for i = 2, #ARGV, 2 do "                                                                            \

@@ -98,7 +98,7 @@ static void watch_give_up(struct redis_watch *watch, struct watch_path *item)
         watch_tell(watch, path);
 }
 
-bool redis_watch_remember(
+int redis_watch_remember(
         struct redis_watch *watch, const char *path, const char md5[REDIS_MD5_SIZE], uint64_t latest)
 {
         struct watch_path *item = watch_find(watch, path);
@@ -106,13 +106,11 @@ bool redis_watch_remember(
 
         if (item) {
                 item->latest = latest;
-                return false;
+                return 0;
         }
         item = size <= STORE_PATH_MAX + 1 ? calloc(1, sizeof *item + size) : NULL;
-        if (!item) {
-                watch_tell(watch, path);
-                return false;
-        }
+        if (!item)
+                return error_trace(-ENOMEM);
         item->latest = latest;
         memcpy(item->md5, md5, REDIS_MD5_SIZE);
         memcpy(item->path, path, size);
@@ -120,7 +118,7 @@ bool redis_watch_remember(
         list_append(watch_bucket(watch, path), &item->in_bucket);
         if (++watch->n_paths > REDIS_WATCH_PATHS_MAX)
                 watch_give_up(watch, container_of(watch->order.next, struct watch_path, in_order));
-        return true;
+        return REDIS_WATCH_NEW;
 }
 
 /* Where the stream ends now: what was before that is over. */

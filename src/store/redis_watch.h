@@ -32,6 +32,9 @@ struct redis_watch *redis_watch_free(struct redis_watch *watch);
 /* With the link's coming and going. */
 void redis_watch_start(struct redis_watch *watch);
 void redis_watch_stop(struct redis_watch *watch);
-/* This go-faas version was answered as the latest of its path. True: the path was not known here. */
-bool redis_watch_remember(
+enum { REDIS_WATCH_NEW = 1 };
+
+/* This go-faas version was answered as the latest of its path. 0; REDIS_WATCH_NEW: the path was not known
+ * here; -ENOMEM: its changes will not be seen. */
+int redis_watch_remember(
         struct redis_watch *watch, const char *path, const char md5[REDIS_MD5_SIZE], uint64_t latest);

@@ -11,6 +11,7 @@
 
 #include "base/macros.h"
 #include "redis_place.h"
+#include "store/redis_hosts.h"
 
 /* Paths p0000 and so on in the index, of functions that are not there. */
 static void index_gone(const char *prefix, int n)
@@ -170,6 +171,9 @@ static const struct {
         { { "DEL mayfly:functions", "SET mayfly:functions x" }, STORE_LIST, STORE_UNAVAILABLE,
                 "REDIS_PREFIX" },
         { { "DEL mayfly:changes", "SET mayfly:changes x" }, STORE_PUT, STORE_UNAVAILABLE, "REDIS_PREFIX" },
+        { { "DEL mayfly:changes", "SET mayfly:changes x" }, STORE_CHECK, STORE_UNAVAILABLE, "REDIS_PREFIX" },
+        { { "DEL mayfly:functions", "SET mayfly:functions x" }, STORE_CHECK, STORE_UNAVAILABLE,
+                "REDIS_PREFIX" },
         { { "SET mayfly:aliases:a x" }, STORE_DESCRIBE, STORE_UNAVAILABLE, "REDIS_PREFIX" },
         { { "HSET mayfly:function:a last 12x" }, STORE_PUT, -EBADMSG, "no valid numbers" },
         { { "HSET mayfly:function:a latest -1" }, STORE_GET, -EBADMSG, "no valid numbers" },
@@ -270,6 +274,43 @@ static void test_what_is_not_asked_in_full_is_refused_later(void **state)
         }
 }
 
+static void test_sentinels_are_hosts_with_or_without_a_port(void **state)
+{
+        const struct {
+                const char *text, *name;
+                uint32_t port;
+        } items[] = {
+                { "a", "a", 26379 },
+                { " a.b:7 ", "a.b", 7 },
+                { "127.0.0.1:65535", "127.0.0.1", 65535 },
+                { "[::1]", "::1", 26379 },
+                { "[fe80::2]:8", "fe80::2", 8 },
+                { "fe80::2", "fe80::2", 26379 },
+        };
+        static const char *const wrong[] = { "", " ", ":7", "a:", "a:0", "a:65536", "a:1x", "[::1", "[]",
+                "[a]b", "a b", "a,", ",a", "[::1]:" };
+        struct redis_hosts hosts;
+        char error[128];
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(items); i++) {
+                assert_int_equal(redis_hosts_parse(items[i].text, 26379, &hosts, error, sizeof error), 0);
+                assert_int_equal(hosts.n, 1);
+                assert_string_equal(hosts.items[0].name, items[i].name);
+                assert_int_equal(hosts.items[0].port, items[i].port);
+                redis_hosts_deinit(&hosts);
+        }
+        assert_int_equal(redis_hosts_parse("a:1,[::1]:2 , b", 9, &hosts, error, sizeof error), 0);
+        assert_int_equal(hosts.n, 3);
+        assert_string_equal(hosts.items[1].name, "::1");
+        assert_int_equal(hosts.items[2].port, 9);
+        redis_hosts_deinit(&hosts);
+        for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+                if (redis_hosts_parse(wrong[i], 26379, &hosts, error, sizeof error) != -EINVAL)
+                        fail_msg("'%s'", wrong[i]);
+        }
+}
+
 /* Options that cannot be are said at once, with the setting's name. */
 static void test_options_that_cannot_be_are_refused(void **state)
 {
@@ -314,6 +355,7 @@ int main(void)
                 suite_test(test_an_upload_heals_damaged_code),
                 suite_test(test_numbers_that_scripts_cannot_count_are_refused),
                 suite_test(test_what_is_not_asked_in_full_is_refused_later),
+                cmocka_unit_test(test_sentinels_are_hosts_with_or_without_a_port),
                 suite_test(test_options_that_cannot_be_are_refused),
         };
         int n_failed;
