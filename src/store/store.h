@@ -86,7 +86,8 @@ enum store_operation {
         /* path, and version (0: the latest) or alias → found, latest, may_change. */
         STORE_GET,
         /* given. Replaces compiled, map, cache, cache_for and imports of the version given->version of
-         * given->path. */
+         * given->path. given->code is what they were made from: where another program may write over that
+         * (go-faas), nothing is kept unless it is still the code. */
         STORE_KEEP_COMPILED,
         /* path (a prefix; "": all), after (NULL: from the first), limit → summaries of the latest versions,
          * ordered by path (bytewise), has_more. An empty page is 0 too. */
