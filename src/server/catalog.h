@@ -6,8 +6,8 @@
 
 struct exchange;
 
-/* Reads ?version= (a number or an alias) into exchange->version and ->alias; neither: the latest. False: it was no good, and the
- * exchange is answered. */
+/* Reads ?version= (a number or an alias) into exchange->version and ->alias; neither: the latest. False: it
+ * was no good, and the exchange is answered. */
 bool catalog_read_which(struct exchange *exchange);
 
 void catalog_list(struct exchange *exchange, const char *rest);
