@@ -66,20 +66,21 @@ static bool catalog_read_number(
         return false;
 }
 
-static bool catalog_read_path(struct exchange *exchange, const char *path)
+static bool catalog_check_path(struct exchange *exchange, const char *path, size_t length)
 {
-        if (function_path_valid(path, strlen(path)))
+        if (function_path_valid(path, length))
                 return true;
         exchange_problem(
                 exchange, PROBLEM_BAD_REQUEST, "What follows /functions/ is not a valid path of a function.");
         return false;
 }
 
-/* `path`, which ends in /aliases/<name>, is cut: what is before is the function. The name stays behind it. */
-static bool catalog_read_alias(struct exchange *exchange, char *path, const char **ret_name)
+/* Cuts what ends in /aliases/<name>: `path` becomes the function that is before, *ret_name what is behind. */
+static bool catalog_read_alias(
+        struct exchange *exchange, const char *rest, char path[STORE_PATH_MAX + 1], const char **ret_name)
 {
         size_t length = 0;
-        const char *name = function_path_alias(path, &length);
+        const char *name = function_path_alias(rest, &length);
 
         if (!function_alias_valid(name)) {
                 exchange_problem(exchange, PROBLEM_BAD_REQUEST,
@@ -88,9 +89,12 @@ static bool catalog_read_alias(struct exchange *exchange, char *path, const char
                         STORE_ALIAS_MAX);
                 return false;
         }
+        if (!catalog_check_path(exchange, rest, length))
+                return false;
+        memcpy(path, rest, length);
         path[length] = 0;
         *ret_name = name;
-        return catalog_read_path(exchange, path);
+        return true;
 }
 
 static void catalog_ask(
@@ -383,13 +387,9 @@ static void catalog_ask_alias(struct exchange *exchange, const char *rest, enum 
 {
         struct store_request question = { .operation = operation,
                 .limit = exchange->api->settings->aliases_max };
-        _cleanup_(freep) char *path = strdup(rest);
+        char path[STORE_PATH_MAX + 1];
 
-        if (!path) {
-                exchange_surprise(exchange, -ENOMEM);
-                return;
-        }
-        if (!catalog_read_alias(exchange, path, &question.alias))
+        if (!catalog_read_alias(exchange, rest, path, &question.alias))
                 return;
         if (operation == STORE_SET_ALIAS) {
                 if (!api_read_envelope(exchange, ENVELOPE_ALIAS))
@@ -406,7 +406,7 @@ void catalog_get(struct exchange *exchange, const char *rest)
 {
         if (function_path_alias(rest, NULL))
                 catalog_ask_alias(exchange, rest, STORE_GET, catalog_alias_found);
-        else if (!catalog_read_path(exchange, rest))
+        else if (!catalog_check_path(exchange, rest, strlen(rest)))
                 return;
         else if (http_query(exchange->request, "version"))
                 catalog_show(exchange, rest);
@@ -437,7 +437,7 @@ void catalog_delete(struct exchange *exchange, const char *rest)
 
         if (function_path_alias(rest, NULL))
                 catalog_ask_alias(exchange, rest, STORE_REMOVE_ALIAS, catalog_removed);
-        else if (!catalog_read_path(exchange, rest))
+        else if (!catalog_check_path(exchange, rest, strlen(rest)))
                 return;
         else if (version && !parse_number(version, &question.version))
                 exchange_problem(exchange, PROBLEM_BAD_REQUEST,

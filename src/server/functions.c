@@ -233,10 +233,10 @@ static int function_job_ask(struct function_job *job, const struct store_request
 {
         struct store_request *request = &job->request;
 
-        *request = (struct store_request){ .operation = question->operation,
-                .version = question->version,
-                .before = question->before,
-                .limit = question->limit };
+        request->operation = question->operation;
+        request->version = question->version;
+        request->before = question->before;
+        request->limit = question->limit;
         job->path = strdup(question->path);
         job->alias = question->alias ? strdup(question->alias) : NULL;
         job->after = question->after ? strdup(question->after) : NULL;
@@ -463,9 +463,9 @@ static void function_job_write(
         job->script = script_ref(script);
         job->given = script_version(script);
         job->given.limits = (struct store_bytes){ .data = job->limits.data, .length = job->limits.length };
-        job->request = (struct store_request){
-                .operation = operation, .given = &job->given, .now_ms = clock_date_ms()
-        };
+        job->request.operation = operation;
+        job->request.given = &job->given;
+        job->request.now_ms = clock_date_ms();
         function_job_start(job);
 }
 
@@ -591,7 +591,7 @@ static void functions_check(evutil_socket_t fd, short what, void *context)
                 return;
         }
         functions->is_checking = true;
-        job->request = (struct store_request){ .operation = STORE_CHECK };
+        job->request.operation = STORE_CHECK;
         function_job_start(job);
 }
 

@@ -145,11 +145,14 @@ static int index_take_path(struct redis_index *index, const char *key, const red
 /* What has no path, or another one's, has its key for a name. */
 static void index_tell(struct redis_index *index, const char *key, const redisReply *path)
 {
-        char md5[REDIS_MD5_SIZE] = "";
+        const char *name = key;
+        char md5[REDIS_MD5_SIZE];
 
-        if (path && path->type == REDIS_REPLY_STRING)
+        if (path && path->type == REDIS_REPLY_STRING) {
                 redis_path_md5(path->str, md5);
-        index->options->found(strcmp(key + 5, md5) == 0 ? path->str : key, index->options->found_context);
+                name = strcmp(key + 5, md5) == 0 ? path->str : key;
+        }
+        index->options->found(name, index->options->found_context);
 }
 
 static void index_on_paths(struct redis_call *call, const redisReply *reply, const char *why)
