@@ -62,7 +62,7 @@ static void sentinel_start(struct copies *copies, const char *password)
         assert_non_null(file);
         fprintf(file,
                 "bind 127.0.0.1\nport %d\ndir %s\nsentinel monitor functions 127.0.0.1 %d 1\n"
-                "sentinel down-after-milliseconds functions 1000\nsentinel failover-timeout functions 2000\n",
+                "sentinel down-after-milliseconds functions 2500\nsentinel failover-timeout functions 2000\n",
                 sentinel->port, sentinel->directory, copies->primary.port);
         if (*password)
                 fprintf(file, "requirepass %s\n", password);
