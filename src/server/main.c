@@ -307,7 +307,8 @@ int main(void)
                 server_deinit(&server);
                 return EXIT_UNUSABLE;
         }
-        log_info("server.start", "version=%s", MAYFLY_VERSION);
+        log_info("server.start", "version=%s store=%s", MAYFLY_VERSION,
+                settings_use_redis(&server.settings) ? "redis" : "sqlite");
         r = event_base_dispatch(server.base);
         server_deinit(&server);
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
