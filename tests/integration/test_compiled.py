@@ -210,7 +210,9 @@ def test_code_of_another_interpreter_is_not_run(three):
 
 def test_the_store_of_an_older_mayfly_gets_code_in_the_background(three):
     with open_store(three) as db:
-        for column in "cache", "cache_for", "imports":
+        for table in "function", "alias":
+            db.execute(f"DROP TABLE {table}")
+        for column in "hash", "size", "cache", "cache_for", "imports":
             db.execute(f"ALTER TABLE function_version DROP COLUMN {column}")
         db.execute("PRAGMA user_version = 2")
         code = b"import sqlite3\nreturn 'its own'"

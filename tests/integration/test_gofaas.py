@@ -117,7 +117,8 @@ def found(tmp_path_factory):
         there.upload("listed/c", "python", "return 1", OLDEST)
         for n in range(1, 100, 2):
             there.upload(f"hundred/{n}", "python", "return 1", OLDEST)
-        mayfly = next(stack.enter_context(contextlib.closing(started(tmp_path_factory, "found", RUNTIMES="python", **server.settings()))))
+        start = contextlib.contextmanager(started)
+        mayfly = stack.enter_context(start(tmp_path_factory, "found", RUNTIMES="python", **server.settings()))
         for path in "listed/a", "listed/c", *(f"hundred/{n}" for n in range(0, 100, 2)):
             assert mayfly.upload(path, "python", "return 2").status == 200
         eventually(lambda: len(mayfly.functions(limit=1000).json["functions"]) == 103, mayfly.log)

@@ -1,20 +1,27 @@
 """Two mayflies on one Redis: each serves what the other was given, and hears of what the other changes."""
 
 import concurrent.futures
+import contextlib
 import time
 
 import pytest
 
+from conftest import started
 from host import eventually
+from redis_host import Redis
 from test_functions import is_not_found, upload, versions_of
 
 
-@pytest.fixture
-def two(own, redis_server):
-    first, second = [own(LOG_LEVEL="warn", **redis_server.settings()).start() for _ in range(2)]
-    yield first, second
-    first.stop()
-    second.stop()
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    with contextlib.ExitStack() as stack:
+        server = Redis(tmp_path_factory.mktemp("redis")).start()
+        stack.callback(server.kill)
+        settings = {"RUNTIMES": "python", "LOG_LEVEL": "warn", **server.settings()}
+        yield [
+            stack.enter_context(contextlib.contextmanager(started)(tmp_path_factory, "node", **settings))
+            for _ in range(2)
+        ]
 
 
 def test_each_serves_what_the_other_was_given(two):
@@ -34,43 +41,43 @@ def test_each_serves_what_the_other_was_given(two):
 def test_new_version_is_seen_by_the_other(two):
     """By one that has an older one in memory, and calls it all the time."""
     first, second = two
-    upload(first, "f", "return -1")
-    assert second.run("f").data == -1
+    upload(first, "newer", "return -1")
+    assert second.run("newer").data == -1
     longest = 0
     for n in range(10):
-        upload(first, "f", f"return {n}")
+        upload(first, "newer", f"return {n}")
         begin = time.monotonic()
-        eventually(lambda: second.run("f").data == n)
+        eventually(lambda: second.run("newer").data == n)
         longest = max(longest, time.monotonic() - begin)
     print(f"a new version was seen after {longest * 1000:.0f} ms at the longest")
 
 
 def test_moved_alias_is_seen_by_the_other(two):
     first, second = two
-    versions = [upload(first, "f", f"return {n}") for n in range(3)]
-    assert is_not_found(second.run("f", version="prod"))
+    versions = [upload(first, "named", f"return {n}") for n in range(3)]
+    assert is_not_found(second.run("named", version="prod"))
     longest = 0
     for n in 0, 2, 1, 0:
-        assert first.set_alias("f", "prod", versions[n]).status == 200
+        assert first.set_alias("named", "prod", versions[n]).status == 200
         begin = time.monotonic()
-        eventually(lambda: second.run("f", version="prod").status == 200 and second.run("f", version="prod").data == n)
+        eventually(lambda: second.run("named", version="prod").status == 200 and second.run("named", version="prod").data == n)
         longest = max(longest, time.monotonic() - begin)
-    assert first.delete("/functions/f/aliases/prod").status == 204
-    eventually(lambda: is_not_found(second.run("f", version="prod")))
+    assert first.delete("/functions/named/aliases/prod").status == 204
+    eventually(lambda: is_not_found(second.run("named", version="prod")))
     print(f"a moved alias was seen after {longest * 1000:.0f} ms at the longest")
 
 
 def test_removal_is_seen_by_the_other(two):
     first, second = two
-    versions = [upload(first, "f", f"return {n}") for n in range(3)]
-    assert [second.run("f", version=version).data for version in versions] == [0, 1, 2]
-    assert first.remove("f", version=versions[2]).status == 204
-    eventually(lambda: is_not_found(second.run("f", version=versions[2])))
-    eventually(lambda: second.run("f").data == 1)
-    assert first.remove("f").status == 204
-    eventually(lambda: is_not_found(second.run("f")) and is_not_found(second.run("f", version=versions[0])))
-    assert upload(second, "f", "return 'again'") > versions[2]
-    eventually(lambda: first.run("f").status == 200)
+    versions = [upload(first, "removed", f"return {n}") for n in range(3)]
+    assert [second.run("removed", version=version).data for version in versions] == [0, 1, 2]
+    assert first.remove("removed", version=versions[2]).status == 204
+    eventually(lambda: is_not_found(second.run("removed", version=versions[2])))
+    eventually(lambda: second.run("removed").data == 1)
+    assert first.remove("removed").status == 204
+    eventually(lambda: is_not_found(second.run("removed")) and is_not_found(second.run("removed", version=versions[0])))
+    assert upload(second, "removed", "return 'again'") > versions[2]
+    eventually(lambda: first.run("removed").status == 200)
 
 
 def test_what_was_not_there_is_seen_once_it_is(two):
