@@ -129,6 +129,10 @@ static bool catalog_refuse(struct exchange *exchange, const struct store_request
                         "The function has ALIASES_MAX = %u aliases already; remove one first.",
                         exchange->api->settings->aliases_max);
                 break;
+        case -EBADMSG:
+                exchange_problem(exchange, PROBLEM_INTERNAL_ERROR,
+                        "What is stored of this function is damaged; the server's log says what.");
+                break;
         default:
                 exchange_surprise(exchange, answer->r);
         }

@@ -114,6 +114,18 @@ static void functions_note_store(struct functions *functions, const struct funct
                 functions_schedule_check(functions);
 }
 
+/* What is damaged stays so: whoever looks after the store learns of it at every try. */
+static void function_job_note_damage(const struct function_job *job)
+{
+        const struct store_request *request = &job->request;
+        const char *path = request->given ? request->given->path : request->path;
+        char reason[sizeof request->reason];
+
+        if (request->r == -EBADMSG)
+                log_error("store.damaged", "path=%s reason=\"%s\"", path ? path : "",
+                        log_safe(request->reason, reason, sizeof reason));
+}
+
 static struct function_job *function_job_free(struct function_job *job)
 {
         store_request_deinit(&job->request);
@@ -137,6 +149,7 @@ static void function_job_finish(struct function_job *job)
         functions_note_store(job->functions, job);
         if (row->finish)
                 row->finish(job);
+        function_job_note_damage(job);
         r = job->request.r;
         if (job->answered)
                 job->answered(&job->request, job->context);
@@ -253,12 +266,12 @@ static int function_job_ask(struct function_job *job, const struct store_request
 
 /* --- load --- */
 
-static int job_damaged(const struct function_job *job, const char *column)
+static int job_damaged(struct function_job *job, const char *what)
 {
-        const struct store_version *found = &job->request.found;
+        struct store_request *request = &job->request;
 
-        log_error("store.damaged", "path=%s version=%llu column=%s", found->path,
-                (unsigned long long)found->version, column);
+        snprintf(request->reason, sizeof request->reason, "version %llu: its %s",
+                (unsigned long long)request->found.version, what);
         return error_trace(-EBADMSG);
 }
 
@@ -271,7 +284,7 @@ static void job_open(struct function_job *job)
         if (found->hash[0]) {
                 store_hash(found->code.data, found->code.length, hash);
                 if (strcmp(hash, found->hash) != 0) {
-                        job->request.r = job_damaged(job, "code");
+                        job->request.r = job_damaged(job, "code is not what its hash says");
                         return;
                 }
         }
@@ -279,7 +292,7 @@ static void job_open(struct function_job *job)
 }
 
 /* Nothing is guessed: a function without its limits would be one without limits. */
-static int load_limits(const struct function_job *job, struct limits *ret_limits)
+static int load_limits(struct function_job *job, struct limits *ret_limits)
 {
         const struct store_bytes *text = &job->request.found.limits;
         int r = 0;
@@ -287,7 +300,7 @@ static int load_limits(const struct function_job *job, struct limits *ret_limits
         *ret_limits = (struct limits){ 0 };
         if (text->data)
                 r = limits_read_stored(text->data, text->length, job->functions->settings, ret_limits);
-        return r == LIMITS_BAD ? job_damaged(job, "limits") : r;
+        return r == LIMITS_BAD ? job_damaged(job, "limits are none") : r;
 }
 
 /* Turns what the store found into a script; the strings change hands. */
@@ -300,7 +313,7 @@ static int load_script(struct function_job *job, struct script **ret_script)
         int r;
 
         if (language_parse(found->language, strlen(found->language), &language) != 0)
-                return job_damaged(job, "language");
+                return job_damaged(job, "language is none");
         r = load_limits(job, &limits);
         if (r < 0)
                 return r;

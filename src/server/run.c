@@ -191,6 +191,9 @@ static void run_loaded(int r, struct script *script, void *context)
         else if (r == FUNCTIONS_UNAVAILABLE)
                 exchange_problem(exchange, PROBLEM_STORE_UNAVAILABLE,
                         "The function is not in memory, and the store does not answer.");
+        else if (r == -EBADMSG)
+                exchange_problem(exchange, PROBLEM_INTERNAL_ERROR,
+                        "What is stored of this function is damaged; the server's log says what.");
         else
                 exchange_surprise(exchange, r);
 }
