@@ -1,10 +1,6 @@
 /*
- * A job is a question to the store with what its answer is for. The table of kinds says what is done before
- * and after on the worker, since hashing takes time that the loop has not, and what then follows on the loop.
- *
- * Answers may come in another order than the changes that they tell of. So every path has an epoch, which
- * moves on when something of it is taken away, moved, or changed by somebody else: an answer of a question
- * that was asked in an earlier epoch is given to whoever asked, and not remembered.
+ * The table of kinds says what is done for each question to the store: see function_job.h. What is remembered
+ * of the answers is in the cache.
  */
 
 #include "server/functions.h"
@@ -17,55 +13,31 @@
 #include <time.h>
 
 #include "base/error.h"
-#include "base/hash.h"
 #include "base/log.h"
 #include "base/macros.h"
 #include "base/settings.h"
 #include "server/cache.h"
+#include "server/function_job.h"
 #include "server/language.h"
 #include "server/seal.h"
 #include "store/worker.h"
 
-enum { CHECK_UP_MS = 5000, CHECK_DOWN_MS = 500, EPOCHS = 1024 };
+enum { CHECK_UP_MS = 5000, CHECK_DOWN_MS = 500 };
 
 struct functions {
         const struct settings *settings;
         struct cache *cache;
-        struct store *store;
-        struct worker *worker;
+        struct function_jobs jobs;
         struct event *check_timer;
         bool store_up, store_was_asked, is_checking, is_closing;
-        uint32_t epochs[EPOCHS];
 };
 
-enum job_kind { JOB_LOAD, JOB_SHOW, JOB_UPLOAD, JOB_KEEP, JOB_CHECK, JOB_REMOVE, JOB_ALIAS, JOB_LOOK };
+static function_job_step job_seal, job_open, load_finish, upload_finish, keep_finish, check_finish,
+        remove_finish, alias_finish;
 
-struct function_job {
-        struct store_request request;
-        struct worker_job work;
-        struct functions *functions;
-        enum job_kind kind;
-        uint32_t epoch;
-        functions_done *done;
-        functions_answered *answered;
-        void *context;
-        struct script *script;      /* upload, keep; load: what was found */
-        struct store_version given; /* upload, keep: as the store keeps it; its strings are others' */
-        struct bytes limits;        /* upload: the script's, as text */
-        char seal[SEAL_MAX];        /* upload, keep */
-        char *path, *alias, *after; /* what the request says */
-};
+enum job { JOB_LOAD, JOB_SHOW, JOB_UPLOAD, JOB_KEEP, JOB_CHECK, JOB_REMOVE, JOB_ALIAS, JOB_LOOK };
 
-typedef void job_step(struct function_job *job);
-static job_step job_seal, job_open, load_finish, upload_finish, keep_finish, check_finish, remove_finish,
-        alias_finish;
-
-/* before, after: on the worker, if the question is asked and answered with 0. finish: on the loop, in any
- * case, before whoever asked is told. */
-static const struct job_row {
-        job_step *before, *after, *finish;
-        bool is_write;
-} jobs[] = {
+static const struct function_job_kind kinds[] = {
         [JOB_LOAD] = { NULL, job_open, load_finish, false },
         [JOB_SHOW] = { NULL, job_open, NULL, false },
         [JOB_UPLOAD] = { job_seal, NULL, upload_finish, true },
@@ -75,13 +47,6 @@ static const struct job_row {
         [JOB_ALIAS] = { NULL, NULL, alias_finish, true },
         [JOB_LOOK] = { NULL, NULL, NULL, false },
 };
-
-static uint32_t *functions_epoch(struct functions *functions, const char *path)
-{
-        return &functions->epochs[hash_add(HASH_START, path, strlen(path)) % EPOCHS];
-}
-
-/* --- a job's way --- */
 
 static void functions_schedule_check(struct functions *functions)
 {
@@ -96,7 +61,7 @@ static void functions_schedule_check(struct functions *functions)
 static void functions_note_store(struct functions *functions, const struct function_job *job)
 {
         bool is_down = job->request.r == STORE_UNAVAILABLE, was_asked = functions->store_was_asked;
-        bool is_up = jobs[job->kind].is_write && job->request.r >= 0 && !is_down;
+        bool is_up = job->kind->is_write && job->request.r >= 0 && !is_down;
         char reason[sizeof job->request.reason];
 
         if (functions->is_closing || (!is_down && !is_up))
@@ -115,7 +80,7 @@ static void functions_note_store(struct functions *functions, const struct funct
 }
 
 /* What is damaged stays so: whoever looks after the store learns of it at every try. */
-static void function_job_note_damage(const struct function_job *job)
+static void functions_note_damage(const struct function_job *job)
 {
         const struct store_request *request = &job->request;
         const char *path = request->given ? request->given->path : request->path;
@@ -126,30 +91,18 @@ static void function_job_note_damage(const struct function_job *job)
                         log_safe(request->reason, reason, sizeof reason));
 }
 
-static struct function_job *function_job_free(struct function_job *job)
-{
-        store_request_deinit(&job->request);
-        script_unref(job->script);
-        bytes_deinit(&job->limits);
-        free(job->path);
-        free(job->alias);
-        free(job->after);
-        free(job);
-        return NULL;
-}
-
-static void function_job_finish(struct function_job *job)
+/* The end of every job. */
+static void functions_finish(struct function_job *job)
 {
         static const int outcomes[] = {
                 [STORE_NOT_FOUND] = FUNCTIONS_NOT_FOUND, [STORE_UNAVAILABLE] = FUNCTIONS_UNAVAILABLE
         };
-        const struct job_row *row = &jobs[job->kind];
         int r;
 
         functions_note_store(job->functions, job);
-        if (row->finish)
-                row->finish(job);
-        function_job_note_damage(job);
+        if (job->kind->finish)
+                job->kind->finish(job);
+        functions_note_damage(job);
         r = job->request.r;
         if (job->answered)
                 job->answered(&job->request, job->context);
@@ -158,110 +111,9 @@ static void function_job_finish(struct function_job *job)
         function_job_free(job);
 }
 
-/* At the end of the server there is no worker any more, and nobody whom it would keep waiting. */
-static void function_job_work(struct function_job *job, void (*work)(struct worker_job *, void *),
-        void (*done)(struct worker_job *))
+static struct function_job *functions_begin(struct functions *functions, enum job job, void *context)
 {
-        job->work = (struct worker_job){ .work = work, .done = done };
-        if (job->functions->worker) {
-                worker_give(job->functions->worker, &job->work);
-        } else {
-                work(&job->work, NULL);
-                done(&job->work);
-        }
-}
-
-static void function_job_after(struct worker_job *work, void *context)
-{
-        struct function_job *job = container_of(work, struct function_job, work);
-
-        (void)context;
-        jobs[job->kind].after(job);
-}
-
-static void function_job_after_done(struct worker_job *work)
-{
-        function_job_finish(container_of(work, struct function_job, work));
-}
-
-static void function_job_answered(struct store_request *request)
-{
-        struct function_job *job = container_of(request, struct function_job, request);
-
-        if (request->r == 0 && jobs[job->kind].after)
-                function_job_work(job, function_job_after, function_job_after_done);
-        else
-                function_job_finish(job);
-}
-
-static void function_job_before(struct worker_job *work, void *context)
-{
-        struct function_job *job = container_of(work, struct function_job, work);
-
-        (void)context;
-        jobs[job->kind].before(job);
-}
-
-static void function_job_before_done(struct worker_job *work)
-{
-        struct function_job *job = container_of(work, struct function_job, work);
-
-        store_start(job->functions->store, &job->request);
-}
-
-/* job->request says what is asked. */
-static void function_job_start(struct function_job *job)
-{
-        struct functions *functions = job->functions;
-        const char *path = job->request.given ? job->request.given->path : job->request.path;
-
-        job->request.done = function_job_answered;
-        job->epoch = path ? *functions_epoch(functions, path) : 0;
-        if (jobs[job->kind].before)
-                function_job_work(job, function_job_before, function_job_before_done);
-        else
-                store_start(functions->store, &job->request);
-}
-
-static struct function_job *function_job_new(struct functions *functions, enum job_kind kind, void *context)
-{
-        struct function_job *job = calloc(1, sizeof *job);
-
-        if (!job)
-                return NULL;
-        job->functions = functions;
-        job->kind = kind;
-        job->context = context;
-        return job;
-}
-
-/* May what was answered be remembered? */
-static bool function_job_is_current(const struct function_job *job, const char *path)
-{
-        return *functions_epoch(job->functions, path) == job->epoch;
-}
-
-/* Copies the question's strings, which are in its asker's hands. */
-static int function_job_ask(struct function_job *job, const struct store_request *question)
-{
-        struct store_request *request = &job->request;
-
-        request->operation = question->operation;
-        request->version = question->version;
-        request->before = question->before;
-        request->limit = question->limit;
-        job->path = strdup(question->path);
-        job->alias = question->alias ? strdup(question->alias) : NULL;
-        job->after = question->after ? strdup(question->after) : NULL;
-        if (!job->path || (question->alias && !job->alias) || (question->after && !job->after)) {
-                function_job_free(job);
-                return error_trace(-ENOMEM);
-        }
-        request->path = job->path;
-        request->alias = job->alias;
-        request->after = job->after;
-        function_job_start(job);
-        return 0;
+        return function_job_new(&functions->jobs, functions, &kinds[job], context);
 }
 
 /* --- load --- */
@@ -410,7 +262,7 @@ struct script *functions_find(
 int functions_load(struct functions *functions, const char *path, const char *alias, uint64_t version,
         functions_done *done, void *context)
 {
-        struct function_job *job = function_job_new(functions, JOB_LOAD, context);
+        struct function_job *job = functions_begin(functions, JOB_LOAD, context);
         const struct store_request question = {
                 .operation = STORE_GET, .path = path, .alias = alias, .version = version
         };
@@ -448,7 +300,7 @@ static void job_seal(struct function_job *job)
 {
         struct store_version *given = &job->given;
 
-        if (job->kind == JOB_UPLOAD)
+        if (job->kind == &kinds[JOB_UPLOAD])
                 store_hash(given->code.data, given->code.length, given->hash);
         if (job->script->cache_for) {
                 seal_write(given, job->script->cache_for, job->seal);
@@ -485,7 +337,7 @@ static void function_job_write(
 int functions_upload(
         struct functions *functions, struct script *script, functions_answered *answered, void *context)
 {
-        struct function_job *job = function_job_new(functions, JOB_UPLOAD, context);
+        struct function_job *job = functions_begin(functions, JOB_UPLOAD, context);
 
         if (!job)
                 return error_trace(-ENOMEM);
@@ -507,7 +359,7 @@ static void keep_finish(struct function_job *job)
 int functions_keep_compiled(
         struct functions *functions, struct script *script, functions_answered *answered, void *context)
 {
-        struct function_job *job = function_job_new(functions, JOB_KEEP, context);
+        struct function_job *job = functions_begin(functions, JOB_KEEP, context);
 
         if (!job)
                 return error_trace(-ENOMEM);
@@ -518,17 +370,12 @@ int functions_keep_compiled(
 
 /* --- other questions --- */
 
-static void functions_move_on(struct functions *functions, const char *path)
-{
-        (*functions_epoch(functions, path))++;
-}
-
 /* Also where nobody answered in time: it may have been done. */
 static void remove_finish(struct function_job *job)
 {
         const struct store_request *request = &job->request;
 
-        functions_move_on(job->functions, request->path);
+        function_jobs_move_on(job->jobs, request->path);
         if (request->r == 0 || request->r == STORE_NOT_FOUND)
                 cache_forget(job->functions->cache, request->path, request->version);
         else
@@ -540,7 +387,7 @@ static void alias_finish(struct function_job *job)
         const struct store_request *request = &job->request;
         struct cache *cache = job->functions->cache;
 
-        functions_move_on(job->functions, request->path);
+        function_jobs_move_on(job->jobs, request->path);
         if (request->r != 0)
                 cache_mark_stale(cache, request->path);
         else if (request->operation == STORE_SET_ALIAS)
@@ -552,7 +399,7 @@ static void alias_finish(struct function_job *job)
 int functions_ask(struct functions *functions, const struct store_request *question,
         functions_answered *answered, void *context)
 {
-        static const enum job_kind kinds[STORE_OPERATIONS] = {
+        static const enum job of[STORE_OPERATIONS] = {
                 [STORE_GET] = JOB_SHOW,
                 [STORE_LIST] = JOB_LOOK,
                 [STORE_DESCRIBE] = JOB_LOOK,
@@ -560,7 +407,7 @@ int functions_ask(struct functions *functions, const struct store_request *quest
                 [STORE_SET_ALIAS] = JOB_ALIAS,
                 [STORE_REMOVE_ALIAS] = JOB_ALIAS,
         };
-        struct function_job *job = function_job_new(functions, kinds[question->operation], context);
+        struct function_job *job = functions_begin(functions, of[question->operation], context);
 
         if (!job)
                 return error_trace(-ENOMEM);
@@ -573,12 +420,7 @@ static void functions_on_changed(const char *path, void *context)
 {
         struct functions *functions = context;
 
-        if (path) {
-                functions_move_on(functions, path);
-        } else {
-                for (size_t i = 0; i < EPOCHS; i++)
-                        functions->epochs[i]++;
-        }
+        function_jobs_move_on(&functions->jobs, path);
         cache_mark_stale(functions->cache, path);
 }
 
@@ -598,7 +440,7 @@ static void functions_check(evutil_socket_t fd, short what, void *context)
         (void)fd, (void)what;
         if (functions->is_checking)
                 return;
-        job = function_job_new(functions, JOB_CHECK, NULL);
+        job = functions_begin(functions, JOB_CHECK, NULL);
         if (!job) {
                 functions_schedule_check(functions);
                 return;
@@ -617,15 +459,16 @@ int functions_new(struct event_base *base, struct store *store, const struct set
         if (!functions)
                 return error_trace(-ENOMEM);
         functions->settings = settings;
+        functions->jobs.finished = functions_finish;
         functions->cache = cache_new(settings->cache_max_bytes);
         functions->check_timer = evtimer_new(base, functions_check, functions);
         if (functions->cache && functions->check_timer)
-                r = worker_new(base, NULL, &functions->worker);
+                r = worker_new(base, NULL, &functions->jobs.worker);
         if (r < 0) {
                 functions_free(functions);
                 return error_trace(r);
         }
-        functions->store = store;
+        functions->jobs.store = store;
         store_watch(store, functions_on_changed, functions);
         functions_check(-1, 0, functions);
         *ret_functions = functions;
@@ -637,8 +480,8 @@ struct functions *functions_free(struct functions *functions)
         if (!functions)
                 return NULL;
         functions->is_closing = true;
-        worker_free(steal(&functions->worker));
-        store_free(functions->store);
+        worker_free(steal(&functions->jobs.worker));
+        store_free(functions->jobs.store);
         if (functions->check_timer)
                 event_free(functions->check_timer);
         cache_free(functions->cache);
