@@ -237,7 +237,9 @@
         "end "                                                                                               \
         "local more = 0 "                                                                                    \
         "if #out > limit then more = 1; out[#out] = nil end "                                                \
-        "local language = latest >= old and redis.call('HGET', F, 'language') or old_language "              \
+        "local language = old_language "                                                                     \
+        "if latest >= old then language = redis.call('HGET', F, 'language') end "                            \
+        "if not language then return {'damaged', F .. ' is not whole'} end "                                 \
         "return {'ok', text(newest), more, redis.call('HGETALL', A), out, language} "
 
 /* 5 number. */
@@ -358,7 +360,10 @@
         " local path, M = ARGV[i], 'meta:' .. ARGV[i + 1] "                                                  \
         " local F, V = p .. 'function:' .. path, p .. 'versions:' .. path "                                  \
         " local f = redis.call('HMGET', F, 'latest', 'language', 'size', 'hash', 'created', 'limits') "      \
-        " local latest, row = whole(f[1]) or 0, false "                                                      \
+        " local latest, row = whole(f[1]), false "                                                           \
+        " if not latest or latest > 0 and not (f[2] and f[3] and f[4] and f[5]) then "                       \
+        "  return {'damaged', F .. ' is not whole'} "                                                        \
+        " end "                                                                                              \
         " local old, language, damage = go_faas(M, path) "                                                   \
         " local count = redis.call('ZCARD', V) "                                                             \
         " if old > 0 and kind(M .. ':version') == 'set' then "                                               \

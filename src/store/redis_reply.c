@@ -80,6 +80,8 @@ int redis_reply_number(const redisReply *reply, uint64_t *ret_number)
         if (reply && reply->type == REDIS_REPLY_INTEGER && reply->integer >= 0) {
                 number = (uint64_t)reply->integer;
         } else {
+                if (redis_reply_absent(reply))
+                        return -EBADMSG;
                 if (!reply_is_text(reply))
                         return -EPROTO;
                 if (reply->len < 1 || reply->len > 16)
@@ -130,11 +132,13 @@ int redis_reply_optional_text(const redisReply *reply, char **ret_text)
 
 int redis_reply_text(const redisReply *reply, char **ret_text)
 {
-        return redis_reply_absent(reply) ? -EPROTO : redis_reply_optional_text(reply, ret_text);
+        return redis_reply_absent(reply) ? -EBADMSG : redis_reply_optional_text(reply, ret_text);
 }
 
 int redis_reply_hash(const redisReply *reply, char ret_hash[STORE_HASH_SIZE])
 {
+        if (redis_reply_absent(reply))
+                return -EBADMSG;
         if (!reply_is_text(reply))
                 return -EPROTO;
         if (reply->len != 0 && reply->len != STORE_HASH_SIZE - 1)

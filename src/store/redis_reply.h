@@ -2,8 +2,8 @@
 
 /*
  * Checked readers of what Redis answered. Nothing is taken from a reply but through these: a wrong kind is
- * -EPROTO (that is no answer to what was asked), a wrong value -EBADMSG (what is stored is damaged). Results
- * are written only on success.
+ * -EPROTO (that is no answer to what was asked), a wrong or missing value -EBADMSG (what is stored is
+ * damaged). Results are written only on success.
  */
 
 #include <stdbool.h>
