@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/macros.h"
+#include "store/function_name.h"
 #include "store/redis_key.h"
 #include "store/redis_link.h"
 #include "store/redis_reply.h"
@@ -133,7 +134,7 @@ static int index_take_path(struct redis_index *index, const char *key, const red
 {
         char md5[REDIS_MD5_SIZE];
 
-        if (!path || path->type != REDIS_REPLY_STRING || !redis_path_valid(path->str, path->len))
+        if (!path || path->type != REDIS_REPLY_STRING || !function_path_valid(path->str, path->len))
                 return 0;
         redis_path_md5(path->str, md5);
         if (strcmp(key + 5, md5) != 0)
@@ -255,7 +256,7 @@ void redis_index_add(struct redis_index *index, const char *path)
         size_t size = strlen(path) + 1;
         struct index_met *met;
 
-        if (index->options->found || index->n_met == INDEX_MET_MAX || !redis_path_valid(path, size - 1))
+        if (index->options->found || index->n_met == INDEX_MET_MAX || !function_path_valid(path, size - 1))
                 return;
         met = calloc(1, sizeof *met + size);
         if (!met)

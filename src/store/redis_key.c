@@ -4,38 +4,9 @@
 #include <string.h>
 
 #include "base/macros.h"
-#include "store/store.h"
 
 static const char *const function_keys[] = { "function", "versions", "aliases" };
 static const char *const common_keys[] = { "functions", "changes" };
-
-static bool path_segment_valid(const char *segment, size_t length)
-{
-        static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
-
-        for (size_t i = 0; i < length; i++) {
-                if (!memchr(allowed, segment[i], sizeof allowed - 1))
-                        return false;
-        }
-        return length > 2 || memcmp(segment, "..", length) != 0; /* empty, `.` or `..` */
-}
-
-bool redis_path_valid(const char *path, size_t length)
-{
-        const char *end = path + length;
-
-        if (length < 1 || length > STORE_PATH_MAX)
-                return false;
-        for (const char *segment = path;;) {
-                const char *slash = memchr(segment, '/', (size_t)(end - segment));
-
-                if (!path_segment_valid(segment, (size_t)((slash ? slash : end) - segment)))
-                        return false;
-                if (!slash)
-                        return true;
-                segment = slash + 1;
-        }
-}
 
 void redis_path_md5(const char *path, char ret_md5[REDIS_MD5_SIZE])
 {

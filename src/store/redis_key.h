@@ -2,15 +2,10 @@
 
 /* Names of keys, and the words that scripts of one function begin with. See docs/decisions/0010-store.md. */
 
-#include <stdbool.h>
-#include <stddef.h>
-
 #include "store/redis_args.h"
 
 enum { REDIS_MD5_SIZE = 33, REDIS_NODE_SIZE = 33 };
 
-/* What mayfly allows as a function's path; go-faas allows more. */
-bool redis_path_valid(const char *path, size_t length);
 /* Of the path, in lower-case hexadecimal digits: go-faas' name for it. */
 void redis_path_md5(const char *path, char ret_md5[REDIS_MD5_SIZE]);
 /* The number of keys, the keys and the first four arguments (redis_lua.c). */

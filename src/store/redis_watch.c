@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "base/macros.h"
+#include "store/function_name.h"
 #include "store/redis_link.h"
 #include "store/redis_reply.h"
 #include "store/redis_script.h"
@@ -208,7 +209,7 @@ static void watch_tell_entry(struct redis_watch *watch, const redisReply *fields
         }
         if (node && redis_reply_is(node, watch->needs.node))
                 return;
-        if (path && path->type == REDIS_REPLY_STRING && redis_path_valid(path->str, path->len))
+        if (path && path->type == REDIS_REPLY_STRING && function_path_valid(path->str, path->len))
                 watch_tell(watch, path->str);
         else
                 watch_tell(watch, NULL);
