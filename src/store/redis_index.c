@@ -151,7 +151,8 @@ static void index_tell(struct redis_index *index, const char *key, const redisRe
 
         if (path && path->type == REDIS_REPLY_STRING) {
                 redis_path_md5(path->str, md5);
-                name = strcmp(key + 5, md5) == 0 ? path->str : key;
+                if (strcmp(key + 5, md5) == 0)
+                        name = path->str;
         }
         index->options->found(name, index->options->found_context);
 }
