@@ -137,6 +137,12 @@ static void redis_note_old(struct redis *redis, const struct redis_ask *ask)
         request->may_change |= r < 0;
 }
 
+/* What was compiled and got lost is compiled again. */
+static bool redis_wants_replicas(const struct redis *redis, enum store_operation operation)
+{
+        return redis->confirm && operation != STORE_KEEP_COMPILED && store_operation_writes(operation);
+}
+
 static void redis_on_asked(struct redis_ask *ask)
 {
         struct redis_work *work = container_of(ask, struct redis_work, ask);
@@ -144,7 +150,7 @@ static void redis_on_asked(struct redis_ask *ask)
 
         if (ask->request->r == 0) {
                 redis_note_old(redis, ask);
-                if (redis->confirm && redis_ask_writes(ask->request)) {
+                if (redis_wants_replicas(redis, ask->request->operation)) {
                         redis_confirm_add(redis->confirm, &work->wait);
                         return;
                 }

@@ -289,29 +289,17 @@ static const struct {
         [STEP_RESTORE] = { REDIS_SCRIPT_RESTORE, ask_build_restore, ask_read_put },
 };
 
-enum ask_needs {
-        NEEDS_PATH = 1,
-        NEEDS_ALIAS = 2,
-        NEEDS_PAGE = 4,
-        NEEDS_GIVEN = 8,
-        NEEDS_CONTENT = 16,
-};
-
-static const struct {
-        enum ask_step first;
-        bool writes;
-        int needs;
-} operations[STORE_OPERATIONS] = {
-        [STORE_CHECK] = { STEP_CHECK, true, 0 },
-        [STORE_PUT] = { STEP_PUT, true, NEEDS_GIVEN | NEEDS_CONTENT },
-        [STORE_GET] = { STEP_GET, false, NEEDS_PATH },
-        [STORE_KEEP_COMPILED] = { STEP_KEEP_COMPILED, false, NEEDS_GIVEN }, /* lost, it is made again */
-        [STORE_LIST] = { STEP_INDEX, false, NEEDS_PATH | NEEDS_PAGE },
-        [STORE_DESCRIBE] = { STEP_DESCRIBE, false, NEEDS_PATH | NEEDS_PAGE },
-        [STORE_REMOVE] = { STEP_REMOVE, true, NEEDS_PATH },
-        [STORE_SET_ALIAS] = { STEP_SET_ALIAS, true, NEEDS_PATH | NEEDS_ALIAS },
-        [STORE_REMOVE_ALIAS] = { STEP_REMOVE_ALIAS, true, NEEDS_PATH | NEEDS_ALIAS },
-        [STORE_RESTORE] = { STEP_RESTORE, true, NEEDS_GIVEN | NEEDS_CONTENT },
+static const enum ask_step first_steps[STORE_OPERATIONS] = {
+        [STORE_CHECK] = STEP_CHECK,
+        [STORE_PUT] = STEP_PUT,
+        [STORE_GET] = STEP_GET,
+        [STORE_KEEP_COMPILED] = STEP_KEEP_COMPILED,
+        [STORE_LIST] = STEP_INDEX,
+        [STORE_DESCRIBE] = STEP_DESCRIBE,
+        [STORE_REMOVE] = STEP_REMOVE,
+        [STORE_SET_ALIAS] = STEP_SET_ALIAS,
+        [STORE_REMOVE_ALIAS] = STEP_REMOVE_ALIAS,
+        [STORE_RESTORE] = STEP_RESTORE,
 };
 
 static void ask_on_answer(struct redis_call *call, const redisReply *reply, const char *why);
@@ -433,25 +421,6 @@ static void ask_on_answer(struct redis_call *call, const redisReply *reply, cons
         ask_finish(ask, r);
 }
 
-bool redis_ask_writes(const struct store_request *request)
-{
-        return operations[request->operation].writes;
-}
-
-static bool ask_is_complete(const struct store_request *request)
-{
-        const struct store_version *given = request->given;
-        int needs;
-
-        if ((unsigned)request->operation >= STORE_OPERATIONS)
-                return false;
-        needs = operations[request->operation].needs;
-        return (!(needs & NEEDS_PATH) || request->path) && (!(needs & NEEDS_ALIAS) || request->alias) &&
-               (!(needs & NEEDS_PAGE) || (request->limit > 0 && request->limit <= STORE_PAGE_MAX)) &&
-               (!(needs & NEEDS_GIVEN) || (given && given->path)) &&
-               (!(needs & NEEDS_CONTENT) || (given->language && given->code.data));
-}
-
 /* Numbers that are to be kept must be such that scripts can count them. */
 static bool ask_is_countable(const struct store_request *request)
 {
@@ -469,7 +438,7 @@ int redis_ask_start(struct redis_ask *ask)
         const char *path;
         enum ask_step first;
 
-        if (!ask_is_complete(request) || !ask_is_countable(request))
+        if (!store_request_is_complete(request) || !ask_is_countable(request))
                 return error_trace(-EINVAL);
         *request->reason = 0;
         path = ask_path(request);
@@ -477,7 +446,7 @@ int redis_ask_start(struct redis_ask *ask)
                 redis_path_md5(path, ask->md5);
         if (request->operation == STORE_LIST)
                 return ask_read_next_index(ask);
-        first = operations[request->operation].first;
+        first = first_steps[request->operation];
         if (first == STEP_REMOVE && request->version == 0)
                 first = STEP_REMOVE_ALL;
         return ask_begin(ask, first);

@@ -31,8 +31,6 @@ struct redis_ask {
         size_t n_wanted; /* how many were asked for */
 };
 
-/* Does it change what is stored? */
-bool redis_ask_writes(const struct store_request *request);
 /* 0: done() will be called, never from within. Negative errno: not. */
 int redis_ask_start(struct redis_ask *ask);
 /* What it holds, not the request's answer. */

@@ -25,29 +25,17 @@ enum { LANES = 3 }; /* the first one writes */
  * lock do not wait one after the other; but a queue that was long for another reason leaves a little. */
 enum { BUSY_US = 2000000, BUSY_LEAST_US = 50000 };
 
-enum needs {
-        NEEDS_PATH = 1,
-        NEEDS_ALIAS = 2,
-        NEEDS_PAGE = 4,
-        NEEDS_GIVEN = 8,
-        NEEDS_CONTENT = 16,
-};
-
-static const struct {
-        sqlite_operation *answer;
-        bool writes;
-        enum needs needs;
-} operations[STORE_OPERATIONS] = {
-        [STORE_CHECK] = { sqlite_check, true, 0 },
-        [STORE_PUT] = { sqlite_put, true, NEEDS_GIVEN | NEEDS_CONTENT },
-        [STORE_GET] = { sqlite_get, false, NEEDS_PATH },
-        [STORE_KEEP_COMPILED] = { sqlite_keep_compiled, true, NEEDS_GIVEN },
-        [STORE_LIST] = { sqlite_list, false, NEEDS_PATH | NEEDS_PAGE },
-        [STORE_DESCRIBE] = { sqlite_describe, false, NEEDS_PATH | NEEDS_PAGE },
-        [STORE_REMOVE] = { sqlite_remove, true, NEEDS_PATH },
-        [STORE_SET_ALIAS] = { sqlite_set_alias, true, NEEDS_PATH | NEEDS_ALIAS },
-        [STORE_REMOVE_ALIAS] = { sqlite_remove_alias, true, NEEDS_PATH | NEEDS_ALIAS },
-        [STORE_RESTORE] = { sqlite_restore, true, NEEDS_GIVEN | NEEDS_CONTENT },
+static sqlite_operation *const operations[STORE_OPERATIONS] = {
+        [STORE_CHECK] = sqlite_check,
+        [STORE_PUT] = sqlite_put,
+        [STORE_GET] = sqlite_get,
+        [STORE_KEEP_COMPILED] = sqlite_keep_compiled,
+        [STORE_LIST] = sqlite_list,
+        [STORE_DESCRIBE] = sqlite_describe,
+        [STORE_REMOVE] = sqlite_remove,
+        [STORE_SET_ALIAS] = sqlite_set_alias,
+        [STORE_REMOVE_ALIAS] = sqlite_remove_alias,
+        [STORE_RESTORE] = sqlite_restore,
 };
 
 struct sqlite_lane {
@@ -76,24 +64,13 @@ static struct sqlite_store *sqlite_from(struct store *store)
         return container_of(store, struct sqlite_store, store);
 }
 
-static bool sqlite_is_complete(const struct store_request *request)
-{
-        const struct store_version *given = request->given;
-        enum needs needs = operations[request->operation].needs;
-
-        return (!(needs & NEEDS_PATH) || request->path) && (!(needs & NEEDS_ALIAS) || request->alias) &&
-               (!(needs & NEEDS_PAGE) || (request->limit > 0 && request->limit <= STORE_PAGE_MAX)) &&
-               (!(needs & NEEDS_GIVEN) || (given && given->path)) &&
-               (!(needs & NEEDS_CONTENT) || (given->language && given->code.data));
-}
-
 static int sqlite_transact(struct sqlite_connection *connection, struct store_request *request)
 {
-        bool writes = operations[request->operation].writes;
+        bool writes = store_operation_writes(request->operation);
         int r = sqlite_run(connection, writes ? STATEMENT_BEGIN_WRITE : STATEMENT_BEGIN_READ);
 
         if (r == 0)
-                r = operations[request->operation].answer(connection, request);
+                r = operations[request->operation](connection, request);
         if (r == 0)
                 r = sqlite_run(connection, STATEMENT_COMMIT);
         else if (!connection->failed) /* closing takes the transaction back too */
@@ -104,7 +81,7 @@ static int sqlite_transact(struct sqlite_connection *connection, struct store_re
 /* On the lane's thread. */
 static void sqlite_answer(struct sqlite_connection *connection, struct store_request *request)
 {
-        int r = sqlite_is_complete(request) ? 0 : -EINVAL;
+        int r = store_request_is_complete(request) ? 0 : -EINVAL;
 
         connection->reason[0] = 0;
         if (r == 0)
@@ -169,7 +146,7 @@ static struct sqlite_lane *sqlite_choose_lane(struct sqlite_store *sqlite, enum 
 {
         struct sqlite_lane *best = &sqlite->lanes[1];
 
-        if (operations[operation].writes)
+        if (store_operation_writes(operation))
                 return &sqlite->lanes[0];
         for (size_t i = 2; i < LANES; i++) {
                 if (worker_load(sqlite->lanes[i].worker) < worker_load(best->worker))

@@ -9,6 +9,49 @@
 
 static_assert(STORE_HASH_SIZE == SHA256_DIGEST_STRING_LENGTH, "a hash and its NUL");
 
+enum {
+        NEEDS_PATH = 1,
+        NEEDS_ALIAS = 2,
+        NEEDS_PAGE = 4,
+        NEEDS_GIVEN = 8,
+        NEEDS_CONTENT = 16,
+};
+
+static const struct {
+        bool writes;
+        unsigned needs;
+} operations[STORE_OPERATIONS] = {
+        [STORE_CHECK] = { true, 0 },
+        [STORE_PUT] = { true, NEEDS_GIVEN | NEEDS_CONTENT },
+        [STORE_GET] = { false, NEEDS_PATH },
+        [STORE_KEEP_COMPILED] = { true, NEEDS_GIVEN },
+        [STORE_LIST] = { false, NEEDS_PATH | NEEDS_PAGE },
+        [STORE_DESCRIBE] = { false, NEEDS_PATH | NEEDS_PAGE },
+        [STORE_REMOVE] = { true, NEEDS_PATH },
+        [STORE_SET_ALIAS] = { true, NEEDS_PATH | NEEDS_ALIAS },
+        [STORE_REMOVE_ALIAS] = { true, NEEDS_PATH | NEEDS_ALIAS },
+        [STORE_RESTORE] = { true, NEEDS_GIVEN | NEEDS_CONTENT },
+};
+
+bool store_operation_writes(enum store_operation operation)
+{
+        return operations[operation].writes;
+}
+
+bool store_request_is_complete(const struct store_request *request)
+{
+        const struct store_version *given = request->given;
+        unsigned needs;
+
+        if ((unsigned)request->operation >= STORE_OPERATIONS)
+                return false;
+        needs = operations[request->operation].needs;
+        return (!(needs & NEEDS_PATH) || request->path) && (!(needs & NEEDS_ALIAS) || request->alias) &&
+               (!(needs & NEEDS_PAGE) || (request->limit > 0 && request->limit <= STORE_PAGE_MAX)) &&
+               (!(needs & NEEDS_GIVEN) || (given && given->path)) &&
+               (!(needs & NEEDS_CONTENT) || (given->language && given->code.data));
+}
+
 /* As if nothing had been answered yet; frees nothing. */
 static void store_clear_answer(struct store_request *request)
 {

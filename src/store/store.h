@@ -156,6 +156,10 @@ struct store {
         void *changed_context;
 };
 
+/* For the kinds of store: does the request say all that its operation wants to know? */
+bool store_request_is_complete(const struct store_request *request);
+bool store_operation_writes(enum store_operation operation);
+
 void store_start(struct store *store, struct store_request *request);
 /* Starts it and turns the loop until it is done; returns request->r. For programs that do one thing. */
 int store_wait(struct store *store, struct event_base *base, struct store_request *request);
