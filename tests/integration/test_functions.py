@@ -624,7 +624,7 @@ def test_memory_for_functions_is_bounded(own_stored):
 
     upload_and_run("warm", 10)
     before = resident(server)
-    upload_and_run("more", 60)
+    upload_and_run("more", 80)
     assert resident(server) < before + (10 << 20)
     mayfly.stop()
 
