@@ -136,11 +136,13 @@ static int copy_version(struct copy *copy, const char *path, uint64_t version, s
                 return 0;
         snprintf(what, sizeof what, "version %" PRIu64, version);
         r = ask(copy, copy->from, &get);
-        if (r == 0 && get.found.code.data)
+        if (r == 0 && get.found.code.data && store_version_is_whole(&get.found))
                 return write_version(copy, &get.found, what);
         if (ends_copy(r))
                 return r;
-        if (r == 0 || r == STORE_NOT_FOUND)
+        if (r == 0 && get.found.code.data)
+                refuse(copy, path, what, "it is damaged: its code is not what its hash says");
+        else if (r == 0 || r == STORE_NOT_FOUND)
                 refuse(copy, path, what, "it has no code");
         else
                 refuse(copy, path, what, "it is damaged%s%s", copy->reason[0] ? ": " : "", copy->reason);

@@ -202,7 +202,7 @@ static void catalog_listed(struct store_request *answer, void *context)
 {
         _cleanup_(bytes_deinit) struct bytes body = { .limit = EXCHANGE_BODY_MAX };
         struct exchange *exchange = context;
-        const struct store_summary *last = answer->summaries + answer->n_summaries - 1;
+        bool has_more = answer->has_more && answer->n_summaries > 0;
         int r;
 
         if (catalog_refuse(exchange, answer))
@@ -215,8 +215,8 @@ static void catalog_listed(struct store_request *answer, void *context)
                         r = write_function(&body, &answer->summaries[i]);
         }
         if (r == 0)
-                r = write_member(
-                        &body, "],\"next\":", answer->has_more && answer->n_summaries ? last->path : NULL);
+                r = write_member(&body,
+                        "],\"next\":", has_more ? answer->summaries[answer->n_summaries - 1].path : NULL);
         if (r == 0)
                 r = bytes_append_text(&body, "}");
         catalog_send(exchange, r, &body);
@@ -279,7 +279,6 @@ static void catalog_described(struct store_request *answer, void *context)
 {
         _cleanup_(bytes_deinit) struct bytes body = { .limit = EXCHANGE_BODY_MAX };
         struct exchange *exchange = context;
-        const struct store_summary *last = answer->summaries + answer->n_summaries - 1;
         int r;
 
         if (catalog_refuse(exchange, answer))
@@ -293,8 +292,9 @@ static void catalog_described(struct store_request *answer, void *context)
                 r = write_aliases(&body, answer);
         if (r == 0)
                 r = write_versions(&body, answer);
-        if (r == 0 && answer->has_more && answer->n_summaries)
-                r = bytes_format(&body, ",\"next\":%llu}", (unsigned long long)last->version);
+        if (r == 0 && answer->has_more && answer->n_summaries > 0)
+                r = bytes_format(&body, ",\"next\":%llu}",
+                        (unsigned long long)answer->summaries[answer->n_summaries - 1].version);
         else if (r == 0)
                 r = bytes_append_text(&body, ",\"next\":null}");
         catalog_send(exchange, r, &body);

@@ -130,17 +130,10 @@ static int job_damaged(struct function_job *job, const char *what)
 /* On the worker: is it what was uploaded? Versions of go-faas have no hash. */
 static void job_open(struct function_job *job)
 {
-        struct store_version *found = &job->request.found;
-        char hash[STORE_HASH_SIZE];
-
-        if (found->hash[0]) {
-                store_hash(found->code.data, found->code.length, hash);
-                if (strcmp(hash, found->hash) != 0) {
-                        job->request.r = job_damaged(job, "code is not what its hash says");
-                        return;
-                }
-        }
-        seal_open(found);
+        if (store_version_is_whole(&job->request.found))
+                seal_open(&job->request.found);
+        else
+                job->request.r = job_damaged(job, "code is not what its hash says");
 }
 
 /* Nothing is guessed: a function without its limits would be one without limits. */

@@ -110,21 +110,6 @@ static int sqlite_read_version(const struct sqlite_query *row, struct store_vers
         return 0;
 }
 
-/* What the disk has changed since it was written is no answer. */
-static int sqlite_verify(struct sqlite_connection *connection, const struct store_version *version)
-{
-        char hash[STORE_HASH_SIZE];
-
-        if (!version->hash[0])
-                return 0;
-        store_hash(version->code.data, version->code.length, hash);
-        if (strcmp(hash, version->hash) == 0)
-                return 0;
-        return sqlite_refused(connection, -EBADMSG,
-                "the code of %s, version %" PRIu64 ", is damaged: its hash is not the one kept with it",
-                version->path, version->version);
-}
-
 static int sqlite_get_version(
         struct sqlite_connection *connection, struct store_request *request, uint64_t number)
 {
@@ -137,10 +122,8 @@ static int sqlite_get_version(
         r = sqlite_query_next(&query, &is_row);
         if (r != 0)
                 return r;
-        if (is_row) {
-                r = sqlite_read_version(&query, &request->found);
-                return r == 0 ? sqlite_verify(connection, &request->found) : r;
-        }
+        if (is_row)
+                return sqlite_read_version(&query, &request->found);
         if (number == request->version && !request->alias)
                 return STORE_NOT_FOUND;
         return sqlite_refused(connection, -EBADMSG, "%s has no version %" PRIu64 ", which it names as its %s",

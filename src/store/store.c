@@ -6,6 +6,7 @@
 #include <event2/event.h>
 #include <sha2.h>
 #include <stdlib.h>
+#include <string.h>
 
 static_assert(STORE_HASH_SIZE == SHA256_DIGEST_STRING_LENGTH, "a hash and its NUL");
 
@@ -129,6 +130,16 @@ void store_request_deinit(struct store_request *request)
         free(request->aliases);
         free(request->language);
         store_clear_answer(request);
+}
+
+bool store_version_is_whole(const struct store_version *version)
+{
+        char hash[STORE_HASH_SIZE];
+
+        if (!version->hash[0])
+                return true;
+        store_hash(version->code.data, version->code.length, hash);
+        return strcmp(hash, version->hash) == 0;
 }
 
 void store_hash(const void *data, size_t length, char hash[STORE_HASH_SIZE])

@@ -170,6 +170,9 @@ struct store *store_free(struct store *store);
 
 void store_request_deinit(struct store_request *request);
 void store_version_deinit(struct store_version *version);
+/* Is the code what its hash says? No store looks by itself. Without a hash (go-faas) it is. Much code takes a
+ * while: work for a thread. */
+bool store_version_is_whole(const struct store_version *version);
 /* The hash that `hash` members hold. */
 void store_hash(const void *data, size_t length, char hash[STORE_HASH_SIZE]);
 

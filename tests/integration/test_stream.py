@@ -325,7 +325,8 @@ def test_head_says_what_it_is(mayfly, language):
         ("/run-now", {"language": "python", "code": "", "detail": 1}, 400, "bad_request"),
         ("/run-now", {"language": "python", "code": "#" * 262_145, "stream": True}, 413, "too_large"),
         ("/run/no/such", {"stream": True}, 404, "not_found"),
-        ("/run/no/such?version=x", {"stream": True}, 400, "bad_request"),
+        ("/run/no/such?version=-1", {"stream": True}, 400, "bad_request"),
+        ("/run/no/such?version=x", {"stream": True}, 404, "not_found"),
     ],
 )
 def test_what_is_wrong_before_the_start_is_a_plain_problem(mayfly, path, body, status, code):
