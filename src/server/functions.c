@@ -22,7 +22,7 @@
 #include "server/seal.h"
 #include "store/worker.h"
 
-enum { CHECK_UP_MS = 5000, CHECK_DOWN_MS = 500 };
+enum { CHECK_UP_MS = 1000, CHECK_DOWN_MS = 500 };
 
 struct functions {
         const struct settings *settings;

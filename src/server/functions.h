@@ -66,5 +66,5 @@ int functions_ask(struct functions *functions, const struct store_request *quest
 struct script *functions_find_code(struct functions *functions, const char *code, size_t code_length);
 void functions_remember_code(struct functions *functions, struct script *script);
 
-/* Could the store be read and written when that was last tried? It is tried every few seconds. */
+/* Could the store be read and written when that was last tried? It is tried every second. */
 bool functions_store_up(const struct functions *functions);
