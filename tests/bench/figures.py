@@ -115,10 +115,12 @@ def cpu(seen):
     return Figure(figures["cell_ms"], "ms", figures["stock_ms"], ratio, f"{language}, {workload}")
 
 
-def many(store):
+def many(store, which):
+    ratio = {"p50": "of_one", "p99": "of_one_p99"}[which]
+
     def find(seen):
         table = seen["many"][store]
-        return Figure(table["many"]["p50"], "ms", table["one"]["p50"], table["of_one"], f"from the store {table['loaded']['p50']:.2f} ms")
+        return Figure(table["many"][which], "ms", table["one"][which], table[ratio], f"from the store {table['loaded'][which]:.2f} ms")
     return finder(find)
 
 

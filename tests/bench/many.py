@@ -26,7 +26,8 @@ CODE = peers.SCRIPTS["python"] + "\n" + "# so that it is as long as functions ar
 CACHE_BYTES = (4 if stage.QUICK else 32) << 20
 PAGE = 100
 BATCH = 1000
-SHARE = 0.3  # of the rounds
+SHARE = 0.5  # of the rounds
+CALLS, PACE_MS = 200, 5  # of a round: a p99 wants some thousand
 PLACES = ("first", "middle", "last")
 
 
@@ -45,8 +46,8 @@ def measure_store(store):
         stage.say(f"many, {store}: storing {COUNT}")
         many.multiply("many/0", [f"many/{number}" for number in range(1, COUNT)])
         seen = load.interleaved(f"many, {store}", stage.rounds(SHARE), {
-            "one": lambda: load.paced(cached[few]),
-            "many": lambda: load.paced(cached[many]),
+            "one": lambda: load.paced(cached[few], CALLS, PACE_MS),
+            "many": lambda: load.paced(cached[many], CALLS, PACE_MS),
             "loaded": lambda: load.paced(any_of_them, 25, 20, load.BODY, "-r", COUNT),
         })
         pages = load.interleaved(f"many, {store}, pages", stage.rounds(SHARE), {place: page(many, place) for place in PLACES})
